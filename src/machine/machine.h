@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Machines: definition and life. A machine is a directory, DATA/machines/NAME or, as a
+ * member of a group, DATA/machines/GROUP/NAME ("GROUP/NAME" is its full name):
+ *
+ *	machine.json	definition, complete and resolved; written once by create, replaced by set
+ *	disk-N.qcow2	disks (overlays over images)
+ *	lock		held while a command changes the machine
+ *	log/		console.log (bounded), qemu.log (stderr of the last run)
+ *	run/		only while it runs: argv, helper.pid, qemu.pid, status, *.sock
+ *
+ * State is computed from these files and from live processes, never remembered.
+ */
+#ifndef CROFT_MACHINE_MACHINE_H
+#define CROFT_MACHINE_MACHINE_H
+
+#include "base/buf.h"
+#include "base/error.h"
+#include "base/strv.h"
+#include "conf/doc.h"
+#include "guest/agent.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+struct machine_disk {
+	char *image;	/* image name that it is an overlay of, or NULL: empty */
+	uint64_t size;	/* bytes; 0: that of the image */
+	char *bus;	/* virtio (default), scsi, sata, ide, nvme, usb */
+	char *cache;	/* QEMU's cache mode words: writeback (default) none writethrough unsafe directsync */
+	bool discard;	/* true by default */
+	char *serial;
+	int boot;	/* boot index, -1: none */
+	bool snapshot;	/* writes are thrown away at the end (snapshot=on) */
+};
+struct machine_nic {
+	char *model;  /* virtio (default), e1000, e1000e, rtl8139 */
+	char *mac;    /* fixed for life; made from the machine's full name when absent */
+	char *net;    /* "user" (default), "none", "group": a port of the group's network process */
+	char *address;/* "10.1.2.3/24", for group NICs; else NULL */
+	char *gateway, *dns;
+	struct strv forwards; /* net=user: "tcp:127.0.0.1:8080-:80" as QEMU's hostfwd takes it */
+};
+struct machine_def {
+	char *name;	/* full name */
+	char *image;	/* NULL: no image (bare disks) */
+	char *arch;	/* x86_64 */
+	char *type;	/* pc, q35, or a versioned QEMU machine type; default q35 */
+	char *firmware; /* bios (default), uefi */
+	char *cpu;	/* QEMU CPU model with flags; default max under TCG, host under KVM */
+	unsigned sockets, cores, threads; /* 1, N, 1 */
+	uint64_t memory; /* bytes; default 512 MiB */
+	struct machine_disk *disks;
+	size_t ndisks;
+	struct machine_nic *nics;
+	size_t nnics;
+	char *display;	/* none (default) */
+	char *kernel_args; /* more kernel command line, for images with a kernel */
+	char *hostname;	/* default: last part of the name */
+	struct strv qemu_args; /* last resort */
+};
+
+void machine_def_init(struct machine_def *d); /* defaults */
+void machine_def_clear(struct machine_def *d);
+/* A machine file (YAML or JSON) into d, over what d holds; unknown keys and wrong values are errors with position. */
+int machine_def_read(struct machine_def *d, const struct node *root, struct error **err);
+void machine_def_to_json(const struct machine_def *d, struct buf *b);
+/* 52:54:00:xx:xx:xx from the full name and the NIC's index (locally administered is kept to QEMU's OUI). */
+void machine_mac(const char *full_name, unsigned index, char ret[18]);
+
+enum machine_state {
+	MACHINE_STOPPED,
+	MACHINE_STARTING, /* QEMU runs, guest program not heard yet */
+	MACHINE_RUNNING,  /* guest program answers */
+	MACHINE_PAUSED,
+	MACHINE_CRASHED,  /* QEMU ended by itself with an error; run/status says how */
+};
+const char *machine_state_name(enum machine_state s);
+
+struct machine {
+	char *name; /* full */
+	char *dir;
+	struct machine_def def;
+};
+/* Checks everything (image, disks, name) before it makes anything; all or nothing. Fails with ERR_STATE when the name is taken. */
+int machine_create(struct machine_def *d, struct error **err);
+/* ERR_NOT_FOUND with the nearest name. */
+struct machine *machine_open(const char *name, struct error **err);
+void machine_free(struct machine *m);
+static inline void machine_freep(struct machine **m)
+{
+	machine_free(*m);
+}
+#define _cleanup_machine_ __attribute__((cleanup(machine_freep)))
+/* Full names of all machines, sorted; only group's when given. Cheap: reads directories only. */
+int machine_names(const char *group, struct strv *ret, struct error **err);
+/* Reads pid files and the helper's status file; talks to no one, so it is fast and never hangs. */
+enum machine_state machine_state(const struct machine *m);
+/* How the last run ended ("exited with status 1"), or NULL; new. */
+char *machine_last_end(const struct machine *m);
+
+struct machine_start_opts {
+	const char *accel;	  /* NULL/auto: probe; kvm, tcg */
+	bool paused;
+};
+/* Returns when QEMU runs (QMP has greeted). An already running machine is success (*already set when not NULL). */
+int machine_start(struct machine *m, const struct machine_start_opts *o, bool *already, struct error **err);
+/* Waits for the guest program; patience goes by progress (console output, CPU use), timeout_ms -1: 120 s without any. On failure the error carries the last console lines. */
+int machine_wait_ready(struct machine *m, int timeout_ms, struct error **err);
+struct agent *machine_agent(struct machine *m, int timeout_ms, struct error **err);
+/* Guest program asked, then ACPI, then kill after timeout_ms in all. *how: "guest", "acpi", "killed". Stopped: success. */
+int machine_stop(struct machine *m, int timeout_ms, const char **how, struct error **err);
+int machine_kill(struct machine *m, struct error **err);
+/* Refused while it runs unless force (then killed). Leaves no file, process, socket or lock. */
+int machine_remove(const char *name, bool force, struct error **err);
+/* The QEMU command line as it would be started now. */
+int machine_qemu_argv(const struct machine *m, const char *accel, struct strv *argv, struct error **err);
+/* Last n lines of the console log, appended. */
+void machine_console_tail(const struct machine *m, int lines, struct buf *b);
+char *machine_path(const struct machine *m, const char *sub); /* DIR/sub; new */
+/* One QMP command on the machine's monitor; returns the "return" value as JSON text (new). arguments: JSON text or NULL. */
+char *machine_qmp(struct machine *m, const char *command, const char *arguments, int timeout_ms, struct error **err);
+
+#endif
