@@ -58,7 +58,7 @@ const char *proc_status_text(int status);
  */
 int proc_run(const char *const *argv, int timeout_ms, struct buf *out, struct buf *errout,
 	struct error **err);
-/* Becomes a daemon's body: fds 0-2 to /dev/null (or err_fd), all others closed but those kept. */
+
 
 /* A pid is never identity: pid and start time (field 22 of /proc/PID/stat) together are. */
 struct proc_id {

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/fault.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static struct {
+	int ready, op, how; /* op -1: any; how: errno, or -1 to die; 0: nothing asked for */
+	unsigned long at, count[4], all;
+} hook;
+
+static void report(void)
+{
+	char line[128];
+	int fd = open(getenv("CROFT_FAULT_COUNT"), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	int n = snprintf(line, sizeof(line), "write %lu fsync %lu rename %lu fork %lu any %lu\n",
+		hook.count[FAULT_WRITE], hook.count[FAULT_FSYNC], hook.count[FAULT_RENAME],
+		hook.count[FAULT_FORK], hook.all);
+
+	if (fd >= 0) {
+		if (write(fd, line, (size_t)n) < 0)
+			perror("CROFT_FAULT_COUNT");
+		close(fd);
+	}
+}
+
+static void prepare(void)
+{
+	static const char *const ops[] = { "write", "fsync", "rename", "fork" };
+	const char *spec = getenv("CROFT_FAULT");
+	char op[16], how[16];
+
+	hook.ready = 1;
+	hook.op = -1;
+	if (getenv("CROFT_FAULT_COUNT"))
+		atexit(report);
+	if (!spec || sscanf(spec, "%15[a-z]:%lu:%15s", op, &hook.at, how) != 3)
+		return;
+	for (int i = 0; i < 4; i++)
+		if (!strcmp(op, ops[i]))
+			hook.op = i;
+	hook.how = !strcmp(how, "die") ? -1 : !strcmp(how, "EIO") ? EIO : ENOSPC;
+}
+
+int fault(enum fault_op op)
+{
+	unsigned long n;
+
+	if (!hook.ready)
+		prepare();
+	hook.all++;
+	hook.count[op]++;
+	if (!hook.how || (hook.op >= 0 && hook.op != (int)op))
+		return 0;
+	n = hook.op < 0 ? hook.all : hook.count[op];
+	if (n != hook.at)
+		return 0;
+	if (hook.how < 0)
+		kill(getpid(), SIGKILL);
+	return hook.how;
+}
