@@ -30,14 +30,14 @@ const struct strv *arg_list(const struct cmd_args *a, const char *name);
 const struct strv *arg_words(const struct cmd_args *a);
 
 struct command {
-	const char *path;    /* "vm create" */
+	const char *path;    /* "vm create"; a word in capitals stands for any: "group NAME up" */
 	const char *args;    /* "NAME [--] CMD [ARG]..." */
 	const char *summary; /* one line, imperative */
 	const char *help;    /* paragraphs for --help and the man page */
 	const struct opt *opts;
-	int min_words, max_words; /* -1: any */
+	int min_words, max_words; /* -1: any; those that stand for capitals in the path count, and come first */
 	const char *complete;	  /* what completes the words, "machine", "image|file" */
-	bool passthrough; /* the first word ends option parsing (exec, run) */
+	bool passthrough; /* the second word after the path ends option parsing (exec, run) */
 	/* Returns the exit status, or -1 with *err. */
 	int (*run)(const struct cmd_args *a, struct error **err);
 	const char *examples; /* lines "croft vm create ..." */

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Every command that croft knows, in the order in which help shows them. */
+#include "cli/cmd/cmd.h"
+
+#include <stddef.h>
+
+const struct command *const commands[] = {
+	&cmd_vm_create,
+	&cmd_vm_start,
+	&cmd_vm_stop,
+	&cmd_vm_kill,
+	&cmd_vm_list,
+	&cmd_vm_show,
+	&cmd_vm_exec,
+	&cmd_vm_shell,
+	&cmd_vm_console,
+	&cmd_vm_push,
+	&cmd_vm_pull,
+	&cmd_vm_wait,
+	&cmd_vm_log,
+	&cmd_vm_qemu,
+	&cmd_vm_remove,
+	&cmd_image_make_tiny,
+	&cmd_image_make_debian,
+	&cmd_image_import,
+	&cmd_image_list,
+	&cmd_image_show,
+	&cmd_image_remove,
+	&cmd_completion,
+	&cmd_man,
+	&cmd_help,
+	NULL,
+};
