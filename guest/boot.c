@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Order: mounts; modules of the agent's port; port opened, HELLO answered; the other modules; root on disk;
+ * host name and network; only then commands are served (frames that came before wait in the buffer).
+ */
+#include "boot.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <time.h>
+#include <unistd.h>
+
+#define PORT_WAIT_MS 100
+#define BUTTONS_MAX 4
+
+static void mount_one(
+	const char *type, const char *where, unsigned long flags, const char *options)
+{
+	mkdir(where, 0755);
+	if (mount(type, where, type, flags, options) < 0 && errno != EBUSY)
+		say("mount %s: %s", where, strerror(errno));
+}
+
+/* The kernel gives no fds when the initramfs has no /dev/console. */
+static void open_console(void)
+{
+	int fd = open("/dev/console", O_RDWR | O_NOCTTY);
+
+	if (fd < 0)
+		fd = open("/dev/null", O_RDWR);
+	for (int i = 0; i < 3 && fd >= 0; i++)
+		if (fd != i)
+			dup2(fd, i);
+	if (fd > 2)
+		close(fd);
+}
+
+static void mounts(void)
+{
+	mount_one("devtmpfs", "/dev", MS_NOSUID, "mode=755");
+	open_console();
+	mount_one("proc", "/proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+	mount_one("sysfs", "/sys", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+	mount_one("tmpfs", "/run", MS_NOSUID | MS_NODEV, "mode=755");
+	mount_one("devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, "gid=5,mode=620,ptmxmode=666");
+	mount_one("tmpfs", "/dev/shm", MS_NOSUID | MS_NODEV, "mode=1777");
+	if (symlink("/proc/self/fd", "/dev/fd") == 0) {
+		/* as udev does; stdin and its like are links through it */
+		if (symlink("/proc/self/fd/0", "/dev/stdin") < 0 ||
+			symlink("/proc/self/fd/1", "/dev/stdout") < 0 ||
+			symlink("/proc/self/fd/2", "/dev/stderr") < 0)
+			say("/dev/stdin: %s", strerror(errno));
+	}
+}
+
+static void find_port(struct guest *g, int ms)
+{
+	uint64_t end = now_ms() + (uint64_t)ms;
+
+	/* The port's name comes with a control message after the driver's probe. */
+	while (g->port < 0 && serve_open_port(g) < 0 && now_ms() < end)
+		nanosleep(&(struct timespec){ .tv_nsec = 1000000 }, NULL);
+}
+
+static void load_group(struct guest *g, struct modules *m)
+{
+	while (modules_step(m) > 0) {
+		if (g->port < 0)
+			find_port(g, 0);
+		serve_turn(g, 0, NULL, 0);
+	}
+}
+
+static void prepare(struct guest *g, struct modules *m)
+{
+	modules_open(m);
+	while (modules_step(m) > 0)
+		;
+	find_port(g, PORT_WAIT_MS);
+	/* The host's HELLO waits in the port: answer it before the slower part. */
+	serve_turn(g, g->port >= 0 ? 5 : 0, NULL, 0);
+	load_group(g, m);
+	if (root_switch() == 0) {
+		/* No disk: /tmp may have more than the half of memory that is tmpfs's default. */
+		mount_one("tmpfs", "/tmp", MS_NOSUID | MS_NODEV, "mode=1777,size=80%");
+	}
+	config_apply();
+	g->ready = true;
+}
+
+static void run(struct guest *g)
+{
+	struct pollfd extra[BUTTONS_MAX + 1];
+	int buttons[BUTTONS_MAX];
+	size_t nbuttons = 0, scan = 0;
+	struct console c = { .fd = -1 };
+
+	console_open(&c);
+	for (;;) {
+		/* Buttons come with modules that are loaded in the background. */
+		if (!nbuttons && scan < 10)
+			nbuttons = buttons_open(buttons, BUTTONS_MAX);
+		for (size_t i = 0; i < nbuttons; i++)
+			extra[i] = (struct pollfd){ .fd = buttons[i], .events = POLLIN };
+		extra[nbuttons] = (struct pollfd){ .fd = c.fd, .events = POLLIN };
+		if (g->port < 0)
+			find_port(g, 0);
+		serve_turn(g, g->power ? 10 : g->port < 0 ? 200 : !nbuttons && scan++ < 10 ? 500 : c.fd < 0 ? 1000 : -1,
+			extra, nbuttons + 1);
+		for (size_t i = 0; i < nbuttons; i++)
+			if ((extra[i].revents & POLLIN) && button_pressed(extra[i].fd))
+				g->power = 'p';
+		console_turn(&c, extra[nbuttons].revents);
+		if (g->power && (out_waiting(g) == 0 || now_ms() >= g->power_at))
+			power_off(g, g->power);
+	}
+}
+
+int boot_main(void)
+{
+	struct guest g = { .port = -1, .pid1 = true };
+	struct modules m;
+
+	umask(022);
+	mounts();
+	setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", 1);
+	reboot(RB_DISABLE_CAD); /* Ctrl-Alt-Del: SIGINT to us */
+	if (serve_init(&g) < 0) {
+		say("out of memory");
+		reboot(RB_POWER_OFF);
+	}
+	prepare(&g, &m);
+	modules_background(&m);
+	run(&g);
+	return 0;
+}

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* PID 1 of the tiny image. Everything by system calls: under emulation each fork and exec costs milliseconds. */
+#ifndef CROFT_GUEST_BOOT_H
+#define CROFT_GUEST_BOOT_H
+
+#include "guest.h"
+
+/* root.c: finds the disk with serial croft-root, grows it, makes it the upper layer of /. 0: done or no disk. */
+int root_switch(void);
+
+/* modules.c: /etc/croft/modules, groups divided by lines "--". */
+struct modules {
+	char *text, *next;
+};
+void modules_open(struct modules *m);
+/* Loads the next module. 1: one was handled; 0: end of this group; -1: end of the list. */
+int modules_step(struct modules *m);
+/* The rest, in a child process. */
+void modules_background(struct modules *m);
+
+/* config.c: what the kernel command line says. */
+void config_apply(void);
+
+/* console.c */
+struct console {
+	int fd; /* -1: none, or the shell has it */
+	pid_t shell;
+	char path[64];
+	uint64_t again; /* ms: not before */
+};
+void console_open(struct console *c);
+/* The first line typed starts a shell; its end brings the greeting back. */
+void console_turn(struct console *c, short revents);
+/* Power buttons (input devices with KEY_POWER); at most n fds. */
+size_t buttons_open(int *fds, size_t n);
+bool button_pressed(int fd);
+
+#endif
