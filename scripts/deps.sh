@@ -1,0 +1,41 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Installs what building and testing croft needs. With --missing it only does so when something is missing.
+set -eu
+
+packages="
+gcc libc6-dev make meson ninja-build pkg-config
+libfyaml-dev libjansson-dev libslirp-dev libglib2.0-dev libcmocka-dev
+libarchive-dev libcurl4-openssl-dev libgpgme-dev libssl-dev libzstd-dev libfdisk-dev libblkid-dev
+qemu-system-x86 qemu-utils ipxe-qemu ovmf
+busybox-static debian-archive-keyring ca-certificates gpgv gpg
+mmdebstrap e2fsprogs dosfstools mtools jq
+"
+
+if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+	if command -v meson >/dev/null && command -v qemu-img >/dev/null; then
+		exit 0
+	fi
+	echo "This is neither Debian nor Ubuntu. Please install what these Debian packages hold:" $packages >&2
+	exit 1
+fi
+
+missing=
+for p in $packages; do
+	dpkg-query -W -f '${Status}\n' "$p" 2>/dev/null | grep -q 'ok installed' || missing="$missing $p"
+done
+if [ -z "$missing" ]; then
+	exit 0
+fi
+root=
+if [ "$(id -u)" != 0 ]; then
+	root=sudo
+	if ! command -v sudo >/dev/null; then
+		echo "Missing:$missing. As root: apt-get install$missing" >&2
+		exit 1
+	fi
+fi
+echo "Installing:$missing"
+$root apt-get update -qq || { echo "deps: the package lists cannot be fetched; is the mirror reachable?" >&2; exit 1; }
+$root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null ||
+	{ echo "deps: apt-get could not install:$missing" >&2; exit 1; }
