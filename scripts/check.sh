@@ -17,9 +17,10 @@ unit() {
 	fi
 	read -r p f < <(jq -s -r '
 		def sum(re): [match(re; "g").captures[0].string | tonumber] | add // 0;
+		def lines(word): split("\n") | map(select(startswith(word + " "))) | length;
 		map(((.stdout // "") + (.stderr // "")) as $o
-			| {p: ($o | sum("\\[  PASSED  \\] ([0-9]+) test")),
-			   f: ($o | sum("\\[  FAILED  \\] [^\\n]*?([0-9]+) test")),
+			| {p: (($o | sum("\\[  PASSED  \\] ([0-9]+) test")) + ($o | lines("ok"))),
+			   f: (($o | sum("\\[  FAILED  \\] [^\\n]*?([0-9]+) test")) + ($o | lines("not ok"))),
 			   ok: (.result == "OK"), skip: (.result == "SKIP")}
 			| if .skip then {p: 0, f: 0}
 			  elif .ok then {p: (if .p > 0 then .p else 1 end), f: 0}

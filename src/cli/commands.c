@@ -26,6 +26,7 @@ const struct command *const commands[] = {
 	&cmd_image_list,
 	&cmd_image_show,
 	&cmd_image_remove,
+	&cmd_doctor,
 	&cmd_completion,
 	&cmd_man,
 	&cmd_help,

@@ -10,7 +10,7 @@ extern const struct command cmd_vm_create, cmd_vm_start, cmd_vm_stop, cmd_vm_kil
 	cmd_vm_log, cmd_vm_qemu, cmd_vm_remove;
 extern const struct command cmd_image_make_tiny, cmd_image_make_debian, cmd_image_import,
 	cmd_image_list, cmd_image_show, cmd_image_remove;
-extern const struct command cmd_completion, cmd_man, cmd_help;
+extern const struct command cmd_doctor, cmd_completion, cmd_man, cmd_help;
 
 /*
  * What builds images needs libraries (HTTP, archives, signatures) that would cost every other command their loading time.
