@@ -243,7 +243,7 @@ static int syntax_error(const char *name, struct fy_diag *diag, bool json, struc
 	if (!e)
 		return error_set(err, ERR_USAGE, "%s: not a valid %s document", name,
 			json ? "JSON" : "YAML");
-	return error_set(err, ERR_USAGE, "%s:%d:%d: %s", name, e->line + 1, e->column + 1, e->msg);
+	return error_set(err, ERR_USAGE, "%s:%d:%d: %s", name, e->line, e->column, e->msg);
 }
 
 static int build(struct builder *b, struct fy_diag *diag, struct error **err)
