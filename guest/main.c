@@ -14,55 +14,63 @@ static const char usage[] =
 	"croft-guest " CROFT_VERSION ": croft's program inside a machine\n"
 	"\n"
 	"  croft-guest --service        serve croft's port; for a service manager to start\n"
-	"  croft-guest --port FD|PATH   serve this socket (an open descriptor's number, or a path to connect to)\n"
+	"  croft-guest --port FD|PATH   serve a socket: an open descriptor's number, or a path to listen on\n"
 	"  croft-guest --version\n"
 	"\n"
 	"As PID 1 it boots the machine.\n";
 
-static int open_socket(const char *arg)
+/* A listening socket at a path, or -1. */
+static int listen_at(const char *path)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
-	char *end;
-	long fd = strtol(arg, &end, 10);
+	int fd, code;
 
-	if (*arg && !*end) {
-		if (fcntl((int)fd, F_SETFD, FD_CLOEXEC) < 0)
-			return -1;
-		return (int)fd;
-	}
-	if (strlen(arg) >= sizeof(sa.sun_path)) {
+	if (strlen(path) >= sizeof(sa.sun_path)) {
 		errno = ENAMETOOLONG;
 		return -1;
 	}
-	memcpy(sa.sun_path, arg, strlen(arg) + 1);
+	memcpy(sa.sun_path, path, strlen(path) + 1);
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	if (fd >= 0 && connect((int)fd, (struct sockaddr *)&sa, sizeof(sa)) < 0) {
-		int code = errno;
-
-		close((int)fd);
-		errno = code;
-		return -1;
-	}
-	return (int)fd;
+	if (fd < 0 || (bind(fd, (struct sockaddr *)&sa, sizeof(sa)) == 0 && listen(fd, 8) == 0))
+		return fd;
+	code = errno;
+	close(fd);
+	errno = code;
+	return -1;
 }
 
 static int serve_socket(const char *arg)
 {
 	struct guest g = { .port = -1, .ready = true };
-	int fd = open_socket(arg);
+	int listener = -1, fd;
+	char *end;
+	long number = strtol(arg, &end, 10);
 
-	if (fd < 0) {
-		fprintf(stderr, "croft-guest: %s: %s\n", arg, strerror(errno));
-		return 1;
-	}
 	if (serve_init(&g) < 0) {
 		fprintf(stderr, "croft-guest: %s\n", strerror(errno));
 		return 1;
 	}
-	serve_set_port(&g, fd);
-	while (!g.power && serve_turn(&g, -1, NULL, 0) == 0)
-		;
+	if (!*arg || *end)
+		fd = listener = listen_at(arg);
+	else
+		fd = fcntl((int)number, F_SETFD, FD_CLOEXEC) < 0 ? -1 : (int)number;
+	if (fd < 0) {
+		fprintf(stderr, "croft-guest: %s: %s\n", arg, strerror(errno));
+		serve_close(&g);
+		return 1;
+	}
+	do {
+		if (listener >= 0)
+			fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+		if (fd < 0)
+			break;
+		serve_set_port(&g, fd);
+		while (!g.power && serve_turn(&g, -1, NULL, 0) == 0)
+			;
+	} while (listener >= 0 && !g.power);
 	serve_close(&g);
+	if (listener >= 0)
+		close(listener);
 	return 0;
 }
 

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Short questions: facts, network, power. */
+#include "call.h"
+
+#include "base/cleanup.h"
+
+#include <string.h>
+
+#define ANSWER_MAX (1u << 20)
+
+static int collect(struct call *c, int channel, const uint8_t *p, size_t n, struct error **err)
+{
+	struct buf *b = c->arg;
+
+	if (b->len + n > ANSWER_MAX)
+		return error_set(err, ERR_FAILED, "%s: answer longer than 1 MiB", c->what);
+	buf_add(b, p, n);
+	call_credit(c, n);
+	return 0;
+}
+
+static int ask(struct agent *a, enum frame_kind kind, const char *what, const struct buf *items,
+	int timeout_ms, struct buf *answer, struct error **err)
+{
+	struct call c = { .a = a, .what = what, .on_data = collect, .arg = answer };
+	int r = call_begin(&c, kind, items, timeout_ms, err);
+
+	if (r < 0)
+		return -1;
+	r = call_finish(&c, err);
+	call_end(&c);
+	return r;
+}
+
+char *agent_facts(struct agent *a, int timeout_ms, struct error **err)
+{
+	_cleanup_buf_ struct buf items = BUF_INIT, answer = BUF_INIT;
+
+	buf_str(&answer);
+	if (ask(a, FRAME_FACTS, "facts", &items, timeout_ms, &answer, err) < 0)
+		return NULL;
+	return buf_steal(&answer);
+}
+
+int agent_network(struct agent *a, const struct agent_net *n, int timeout_ms, struct error **err)
+{
+	_cleanup_buf_ struct buf items = BUF_INIT, answer = BUF_INIT;
+
+	item_str(&items, FRAME_K_MAC, n->mac);
+	item_str(&items, FRAME_K_ADDRESS, n->address);
+	item_str(&items, FRAME_K_GATEWAY, n->gateway);
+	item_str(&items, FRAME_K_DNS, n->dns);
+	item_str(&items, FRAME_K_HOSTNAME, n->hostname);
+	return ask(a, FRAME_NET, "network", &items, timeout_ms, &answer, err);
+}
+
+int agent_power(struct agent *a, enum agent_power what, int timeout_ms, struct error **err)
+{
+	_cleanup_buf_ struct buf items = BUF_INIT, answer = BUF_INIT;
+
+	item_str(&items, FRAME_K_NAME, what == AGENT_REBOOT ? "reboot" : "poweroff");
+	return ask(a, FRAME_POWER, "power", &items, timeout_ms, &answer, err);
+}
