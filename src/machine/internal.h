@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of machine/ share among themselves. */
+#ifndef CROFT_MACHINE_INTERNAL_H
+#define CROFT_MACHINE_INTERNAL_H
+
+#include "base/proc.h"
+#include "image/image.h"
+#include "machine/machine.h"
+
+/* Checks a full name, "NAME" or "GROUP/NAME". */
+int machine_name_check(const char *full, struct error **err);
+/* DATA/machines/FULL; new. */
+char *machine_dir_of(const char *full);
+/* A machine whose definition is not read: for verbs that must work on a broken one too. ERR_NOT_FOUND as machine_open. */
+struct machine *machine_at(const char *name, struct error **err);
+/* Removes temporary folders that dead commands left below dir, and says so. */
+void machine_sweep(const char *dir);
+
+/* Fills in what is not given (from the image, which may be NULL) and checks the whole for sense. */
+int machine_def_resolve(struct machine_def *d, const struct image *img, struct error **err);
+/* Whether this disk shows the image file itself, read only (a CD), so that no file of its own exists. */
+bool machine_disk_is_cdrom(const struct image *img);
+char *machine_disk_path(const struct machine *m, size_t index); /* DIR/disk-N.qcow2; new */
+char *machine_snap_path(const struct machine *m, size_t index); /* DIR/run/snap-N.qcow2; new */
+/* An overlay of backing (or an empty disk when NULL) by qemu-img, flushed to disk. size 0: that of the backing. */
+int machine_make_overlay(const char *path, const char *backing, const char *format, uint64_t size, struct error **err);
+
+/* Held while a command changes the machine; an error names the pid of the other one. */
+int machine_lock(const struct machine *m, struct error **err);
+/* true and *id when QEMU, or the helper, runs. */
+bool machine_qemu(const struct machine *m, struct proc_id *id);
+bool machine_helper(const struct machine *m, struct proc_id *id);
+/* Starts a helper for a QEMU that runs without one. Nothing to do otherwise. */
+int machine_ensure_helper(const struct machine *m, struct error **err);
+/* Starts croft-machine and waits until QEMU runs under it. */
+int machine_spawn_helper(const struct machine *m, bool adopt, struct error **err);
+/* Waits until QEMU and its helper have ended. 1: they have; 0: time is over. */
+int machine_wait_end(const struct machine *m, int timeout_ms);
+/* Adds the last lines of qemu.log and of the console to the error. */
+void machine_explain(const struct machine *m, struct error **err);
+/* All forwards of the definition can be bound now, else ERR_STATE with who has the port. */
+int machine_check_ports(const struct machine_def *d, struct error **err);
+
+#endif

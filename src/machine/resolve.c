@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From what a person gave to a definition that is complete: nothing of it changes by itself afterwards. */
+#include "base/cleanup.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "base/units.h"
+#include "identity.h"
+#include "internal.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#define MEMORY_MIN (16ull << 20)
+#define MEMORY_MAX (16ull << 40)
+#define ROOT_SERIAL "croft-root" /* tiny mounts the disk of that serial as its lasting root */
+
+void machine_mac(const char *full_name, unsigned index, char ret[18])
+{
+	_cleanup_free_ char *seed = xasprintf("croft mac %s %u", full_name, index);
+	unsigned char h[32];
+
+	identity_digest(seed, h);
+	snprintf(ret, 18, "52:54:00:%02x:%02x:%02x", h[0], h[1], h[2]);
+}
+
+bool machine_disk_is_cdrom(const struct image *img)
+{
+	return img && img->format && !strcmp(img->format, "iso");
+}
+
+static void add_disk(struct machine_def *d)
+{
+	d->disks = xreallocarray(d->disks, d->ndisks + 1, sizeof(*d->disks));
+	d->disks[d->ndisks++] = (struct machine_disk){ .discard = true, .boot = -1 };
+}
+
+static void default_text(char **field, const char *value)
+{
+	if (!*field)
+		*field = xstrdup(value);
+}
+
+/* The image's disk comes first: as the first disk that is given, or as one of its own. */
+static void resolve_disks(struct machine_def *d, const struct image *img)
+{
+	bool has = false;
+
+	for (size_t i = 0; i < d->ndisks; i++)
+		has = has || d->disks[i].image;
+	if (img && img->disk && !has) {
+		if (!d->ndisks)
+			add_disk(d);
+		d->disks[0].image = xstrdup(d->image);
+		if (img->kernel && !d->disks[0].serial)
+			d->disks[0].serial = xstrdup(ROOT_SERIAL);
+		if (!img->kernel && d->disks[0].boot < 0)
+			d->disks[0].boot = 0;
+	}
+	for (size_t i = 0; i < d->ndisks; i++) {
+		default_text(&d->disks[i].bus, "virtio");
+		default_text(&d->disks[i].cache, "writeback");
+	}
+}
+
+static void resolve_nics(struct machine_def *d)
+{
+	if (!d->nnics) {
+		d->nics = xcalloc(1, sizeof(*d->nics));
+		d->nnics = 1;
+	}
+	for (size_t i = 0; i < d->nnics; i++) {
+		char mac[18];
+
+		machine_mac(d->name, (unsigned)i, mac);
+		default_text(&d->nics[i].mac, mac);
+		default_text(&d->nics[i].model, "virtio");
+		default_text(&d->nics[i].net, "user");
+	}
+}
+
+/* Values reach QEMU and machine.json as UTF-8 only. */
+static int check_utf8(const struct machine_def *d, struct error **err)
+{
+	const char *all[] = { d->type, d->cpu, d->display, d->kernel_args, d->hostname, d->arch };
+	_cleanup_strv_ struct strv texts = STRV_INIT;
+
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+		if (all[i])
+			strv_add(&texts, all[i]);
+	for (size_t i = 0; i < d->ndisks; i++)
+		if (d->disks[i].serial)
+			strv_add(&texts, d->disks[i].serial);
+	strv_addv(&texts, (const char *const *)d->qemu_args.v ? (const char *const *)d->qemu_args.v : (const char *const[]){ NULL });
+	for (size_t i = 0; i < texts.len; i++) {
+		json_t *s = json_string(texts.v[i]);
+
+		if (!s)
+			return error_set(err, ERR_USAGE, "machine %s: '%s' is not UTF-8", d->name, texts.v[i]);
+		json_decref(s);
+	}
+	return 0;
+}
+
+static bool plain_word(const char *s)
+{
+	return *s && s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")] == '\0';
+}
+
+static int check(const struct machine_def *d, const struct image *img, struct error **err)
+{
+	char a[16], b[16];
+
+	if (!plain_word(d->type))
+		return error_set(err, ERR_USAGE, "machine %s: type '%s' is not a QEMU machine type", d->name, d->type);
+	if (!plain_word(d->hostname))
+		return error_set(err, ERR_USAGE, "machine %s: hostname '%s' has other than letters, digits, '.', '-', '_'", d->name,
+			d->hostname);
+	if (d->memory < MEMORY_MIN || d->memory > MEMORY_MAX)
+		return error_set(err, ERR_USAGE, "machine %s: memory of %s; at least %s is needed", d->name,
+			format_size(d->memory, a), format_size(MEMORY_MIN, b));
+	if (!d->sockets || !d->cores || !d->threads || (uint64_t)d->sockets * d->cores * d->threads > 255)
+		return error_set(err, ERR_USAGE, "machine %s: %u x %u x %u CPUs; 1 to 255 are possible", d->name, d->sockets,
+			d->cores, d->threads);
+	if (img && img->arch && strcmp(img->arch, d->arch))
+		return error_set(err, ERR_USAGE, "machine %s: image %s is for %s, the machine is %s", d->name, img->name, img->arch,
+			d->arch);
+	if (!strcmp(d->firmware, "uefi") && img && img->kernel)
+		return error_set(err, ERR_USAGE, "machine %s: image %s is started by its kernel, without firmware uefi", d->name,
+			img->name);
+	for (size_t i = 0; i < d->ndisks; i++)
+		if (!d->disks[i].image && !d->disks[i].size) {
+			error_set(err, ERR_USAGE, "machine %s: disk %zu has no image and no size", d->name, i);
+			return error_hint(err, "give it a size, as 10G");
+		}
+	return check_utf8(d, err);
+}
+
+int machine_def_resolve(struct machine_def *d, const struct image *img, struct error **err)
+{
+	const char *slash = strrchr(d->name, '/');
+
+	default_text(&d->arch, img && img->arch ? img->arch : "x86_64");
+	default_text(&d->type, "q35");
+	default_text(&d->display, "none");
+	default_text(&d->firmware, img && img->firmware && !strcmp(img->firmware, "uefi") ? "uefi" : "bios");
+	default_text(&d->hostname, slash ? slash + 1 : d->name);
+	d->memory = (d->memory + (1 << 20) - 1) & ~(uint64_t)((1 << 20) - 1);
+	resolve_disks(d, img);
+	resolve_nics(d);
+	return check(d, img, err);
+}

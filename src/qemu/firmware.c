@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "qemu/args.h"
+
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/proc.h"
+
+#include <string.h>
+
+#define CONVERT_MS 60000
+
+/* Where distributions keep the EDK2 builds: code and template of the variables belong together. */
+static const struct firmware {
+	const char *arch, *code, *vars;
+} firmwares[] = {
+	{ "x86_64", "/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd" },
+	{ "x86_64", "/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd" },
+	{ "x86_64", "/usr/share/edk2/ovmf/OVMF_CODE.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd" },
+	{ "x86_64", "/usr/share/edk2/x64/OVMF_CODE.4m.fd", "/usr/share/edk2/x64/OVMF_VARS.4m.fd" },
+	{ "x86_64", "/usr/share/qemu/edk2-x86_64-code.fd", "/usr/share/qemu/edk2-i386-vars.fd" },
+	{ "aarch64", "/usr/share/AAVMF/AAVMF_CODE.fd", "/usr/share/AAVMF/AAVMF_VARS.fd" },
+	{ "aarch64", "/usr/share/edk2/aarch64/QEMU_EFI-pflash.raw", "/usr/share/edk2/aarch64/vars-template-pflash.raw" },
+	{ "aarch64", "/usr/share/qemu/edk2-aarch64-code.fd", "/usr/share/qemu/edk2-arm-vars.fd" },
+};
+
+static const struct firmware *find(const char *arch, struct error **err)
+{
+	bool known = false;
+
+	for (size_t i = 0; i < ARRAY_SIZE(firmwares); i++) {
+		if (strcmp(firmwares[i].arch, arch))
+			continue;
+		known = true;
+		if (file_exists(firmwares[i].code) && file_exists(firmwares[i].vars))
+			return &firmwares[i];
+	}
+	error_set(err, ERR_NOT_FOUND, "no UEFI firmware for %s is installed", arch);
+	if (known)
+		error_hint(err, "install the package %s, or use firmware: bios", !strcmp(arch, "aarch64") ? "qemu-efi-aarch64" : "ovmf");
+	return NULL;
+}
+
+int qemu_add_uefi(struct strv *argv, const char *arch, const char *nvram, const char **machine, struct error **err)
+{
+	const struct firmware *f = find(arch, err);
+	_cleanup_free_ char *vars = NULL;
+
+	if (!f)
+		return -1;
+	vars = qemu_quote(nvram);
+	strv_add(argv, "-blockdev");
+	strv_addf(argv, "driver=raw,node-name=fw-code,read-only=on,file.driver=file,file.filename=%s", f->code);
+	strv_add(argv, "-blockdev");
+	strv_addf(argv, "driver=qcow2,node-name=fw-vars,file.driver=file,file.filename=%s", vars);
+	*machine = ",pflash0=fw-code,pflash1=fw-vars";
+	return 0;
+}
+
+int qemu_make_nvram(const char *arch, const char *nvram, struct error **err)
+{
+	const struct firmware *f = find(arch, err);
+
+	if (!f)
+		return -1;
+	/* qcow2, as every writable drive: otherwise no snapshot with memory could be taken. */
+	return proc_run((const char *const[]){ "qemu-img", "convert", "-q", "-f", "raw", "-O", "qcow2", f->vars, nvram, NULL },
+		CONVERT_MS, NULL, NULL, err);
+}
