@@ -59,15 +59,16 @@ static int serve_socket(const char *arg)
 		serve_close(&g);
 		return 1;
 	}
-	do {
-		if (listener >= 0)
-			fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-		if (fd < 0)
-			break;
+	if (listener < 0)
 		serve_set_port(&g, fd);
-		while (!g.power && serve_turn(&g, -1, NULL, 0) == 0)
-			;
-	} while (listener >= 0 && !g.power);
+	while (!g.power) {
+		struct pollfd p = { .fd = g.port < 0 ? listener : -1, .events = POLLIN };
+
+		if (serve_turn(&g, -1, &p, 1) < 0 && listener < 0)
+			break;
+		if ((p.revents & POLLIN) && (fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC)) >= 0)
+			serve_set_port(&g, fd);
+	}
 	serve_close(&g);
 	if (listener >= 0)
 		close(listener);
