@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/cleanup.h"
 #include "base/fault.h"
+#include "base/intr.h"
 #include "base/loop.h"
 #include "base/mem.h"
 #include "base/path.h"
@@ -223,6 +224,8 @@ again:
 			return error_errno(err, errno, "%s: cannot lock", path);
 		if (loop_now() >= end)
 			return lock_taken(path, fd, err);
+		if (intr_check(err) < 0)
+			return error_wrap(err, "%s: waiting for the lock", path);
 		nanosleep(&(struct timespec){ .tv_nsec = 20 * 1000 * 1000 }, NULL);
 	}
 	/* Whoever held it may have removed the file: then what is locked here protects nothing. */

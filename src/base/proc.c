@@ -2,6 +2,7 @@
 #include "base/proc.h"
 #include "base/cleanup.h"
 #include "base/fault.h"
+#include "base/intr.h"
 #include "base/loop.h"
 #include "base/mem.h"
 #include "base/path.h"
@@ -205,8 +206,11 @@ int proc_wait(struct proc *p, int timeout_ms, int *status, struct error **err)
 		struct pollfd f = { .fd = p->pidfd, .events = POLLIN };
 		int n = poll(&f, 1, left);
 
-		if (n < 0 && errno == EINTR)
+		if (n < 0 && errno == EINTR) {
+			if (intr_check(err) < 0)
+				return -1;
 			continue;
+		}
 		if (n == 0)
 			return error_set(err, ERR_TIMEOUT, "process %d still runs after %d ms", (int)p->pid, timeout_ms);
 		break;
@@ -290,6 +294,8 @@ static int collect(struct proc *p, const char *what, uint64_t end, struct buf *o
 		n = poll(f, 2, end ? (int)((end - now + 999999) / 1000000) : -1);
 		if (n < 0 && errno != EINTR)
 			return error_errno(err, errno, "poll");
+		if (n < 0 && intr_check(err) < 0)
+			return -1;
 		if (n > 0 && f[0].revents && drain(&p->out, out, what, err) < 0)
 			return -1;
 		if (n > 0 && f[1].revents && drain(&p->err, errout, what, err) < 0)

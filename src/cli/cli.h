@@ -59,7 +59,7 @@ extern char **cli_argv;
 /* ---- for commands ---- */
 
 /*
- * Interruption. SIGINT and SIGTERM set a flag and break blocking calls; the command unwinds with an error. When it has not
+ * Interruption. SIGINT and SIGTERM set base/intr.h's flag and break blocking calls; the command unwinds with an error. When it has not
  * ended after a few seconds, or at a second Ctrl-C, the process ends at once: state on disk is safe at any instant. Either
  * way one line says what is left, as last noted with cli_left.
  */

@@ -3,14 +3,14 @@
 #include "cli/cli.h"
 
 #include "base/cleanup.h"
+#include "base/intr.h"
 
 #include <signal.h>
 #include <stdarg.h>
 #include <string.h>
 
-enum { PATIENCE_S = 5 };
+enum { PATIENCE_S = 3 };
 
-static volatile sig_atomic_t interrupted;
 /* Two texts, so that the handler never sees one that is being written. */
 static char left[2][512];
 static volatile sig_atomic_t left_now;
@@ -36,15 +36,15 @@ static void end_now(void)
 
 static void on_signal(int signo)
 {
-	if (interrupted)
+	if (intr_signal)
 		end_now();
-	interrupted = signo;
+	intr_signal = signo;
 	alarm(PATIENCE_S);
 }
 
 static void on_alarm(int signo)
 {
-	if (interrupted)
+	if (intr_signal)
 		end_now();
 }
 
@@ -63,7 +63,7 @@ void cli_signals_init(void)
 
 int cli_interrupted(void)
 {
-	return interrupted;
+	return intr_signal;
 }
 
 void cli_left(const char *fmt, ...)
