@@ -154,6 +154,9 @@ void net_resolv(const char *dns, const char *domain);
 /* power.c */
 void power_off(struct guest *g, int what); /* orderly; PID 1: does not return */
 
+/* sudo.c */
+int sudo_main(int argc, char **argv);
+
 /* boot.c */
 int boot_main(void); /* PID 1 */
 

@@ -15,6 +15,7 @@ static const char usage[] =
 	"\n"
 	"  croft-guest --service        serve croft's port; for a service manager to start\n"
 	"  croft-guest --port FD|PATH   serve a socket: an open descriptor's number, or a path to listen on\n"
+	"  croft-guest --sudo ...       stand-in for sudo in the tiny guest\n"
 	"  croft-guest --version\n"
 	"\n"
 	"As PID 1 it boots the machine.\n";
@@ -106,6 +107,12 @@ int main(int argc, char **argv)
 	/* The kernel hands words of its command line on to init: only our options count there. */
 	if (getpid() == 1 && (argc < 2 || strncmp(argv[1], "--", 2) != 0))
 		return boot_main();
+	if (argc > 1 && strcmp(argv[1], "--sudo") == 0)
+		return sudo_main(argc - 1, argv + 1);
+	if (getuid() != geteuid()) {
+		fputs("croft-guest: only --sudo is for ordinary users\n", stderr);
+		return 1;
+	}
 	if (argc == 2 && strcmp(argv[1], "--service") == 0)
 		return service();
 	if (argc == 3 && strcmp(argv[1], "--port") == 0)
