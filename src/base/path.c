@@ -130,7 +130,7 @@ char *path_libexec(const char *name, struct error **err)
 		_cleanup_free_ char *dir = path_join(own, places[i]), *p = path_join(dir, name);
 
 		/* A build tree has folders of the same name as programs. */
-		if (file_exists(p) && (!file_is_dir(p) || i == 1))
+		if (file_exists(p) && (!file_is_dir(p) || strncmp(name, "croft", 5)))
 			return STEAL(p);
 	}
 	error_set(err, ERR_FAILED, "%s: not found among croft's own files (near %s)", name, own ? own : "?");

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Images: what machines boot from, DATA/images/NAME/ with image.json and the files it names. Never modified once made:
- * a new one is built beside it and renamed over. Machines' disks are qcow2 overlays of `disk`.
+ * Images: what machines boot from, DATA/images/NAME/ with image.json and the files it names. Never
+ * modified once made: a new one is built beside it and renamed over. Machines' disks are qcow2
+ * overlays of `disk`.
  */
 #ifndef CROFT_IMAGE_IMAGE_H
 #define CROFT_IMAGE_IMAGE_H
@@ -13,18 +14,20 @@
 
 struct image {
 	char *name, *dir;
-	char *arch;	/* x86_64 */
-	char *os;	/* "tiny", "debian 12", or "" */
-	char *kernel, *initrd, *cmdline; /* direct kernel boot; absolute paths; NULL when it boots by itself */
-	char *disk, *format;		 /* absolute path and qcow2 | raw | iso; NULL when it has none */
-	uint64_t disk_size;		 /* virtual, bytes */
-	char *firmware;			 /* bios, uefi, any */
-	bool agent;			 /* carries croft's guest program */
-	char *sha256;			 /* over the files, hex */
-	char *source;			 /* where it came from, for people */
-	char *created;			 /* ISO 8601, UTC */
+	char *arch; /* x86_64 */
+	char *os;   /* "tiny", "debian 12", or "" */
+	char *kernel, *initrd,
+		*cmdline;    /* direct kernel boot; absolute paths; NULL when it boots by itself */
+	char *disk, *format; /* absolute path and qcow2 | raw | iso; NULL when it has none */
+	uint64_t disk_size;  /* virtual, bytes */
+	char *firmware;      /* bios, uefi, any */
+	bool agent;          /* carries croft's guest program */
+	char *sha256;        /* over the files, hex */
+	char *source;        /* where it came from, for people */
+	char *created;       /* ISO 8601, UTC */
 };
-struct image *image_open(const char *name, struct error **err); /* ERR_NOT_FOUND with the nearest name and how to make it */
+struct image *image_open(const char *name,
+	struct error **err); /* ERR_NOT_FOUND with the nearest name and how to make it */
 void image_free(struct image *i);
 static inline void image_freep(struct image **i)
 {
@@ -38,12 +41,12 @@ int image_remove(const char *name, bool force, struct error **err);
 int image_import(const char *file, const char *name, bool force, struct error **err);
 
 struct image_tiny_opts {
-	const char *name;   /* default "tiny" */
-	const char *arch;   /* default the host's */
-	const char *mirror; /* default: settings, else the host's apt sources, else Debian's */
-	const char *release;/* default bookworm */
+	const char *name;    /* default "tiny" */
+	const char *arch;    /* default the host's */
+	const char *mirror;  /* default: settings, else the host's apt sources, else Debian's */
+	const char *release; /* default bookworm */
 	bool offline;
-	bool force;	    /* make it again though the inputs are the same */
+	bool force; /* make it again though the inputs are the same */
 };
 /* The small guest. Nothing to do when an image from the same inputs exists (*made = false). */
 int image_make_tiny(const struct image_tiny_opts *o, bool *made, struct error **err);

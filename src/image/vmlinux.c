@@ -10,8 +10,9 @@
 #include <string.h>
 
 #define ELF_MAX ((size_t)512 << 20)
-#define XEN_ELFNOTE_PHYS32_ENTRY 18 /* xen/include/public/elfnote.h: where PVH starts the kernel   \
-				     */
+#define XEN_ELFNOTE_PHYS32_ENTRY                                                                   \
+	18 /* xen/include/public/elfnote.h: where PVH starts the kernel                            \
+	    */
 
 static uint32_t le32(const unsigned char *p)
 {
@@ -109,8 +110,8 @@ static bool has_pvh_note(const struct buf *elf)
 
 int vmlinux_extract(const void *bz, size_t len, struct buf *elf, struct error **err)
 {
-	const unsigned char *p;
-	size_t n;
+	const unsigned char *p = NULL;
+	size_t n = 0;
 
 	if (find_payload(bz, len, &p, &n, err) < 0 || unpack(p, n, elf, err) < 0)
 		return -1;

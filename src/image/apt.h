@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Packages of a Debian archive without apt or dpkg: signed InRelease, index, .deb, each checked by
+ * the one before (Debian wiki, DebianRepository/Format). What was fetched is kept under its hash in
+ * CACHE/debian.
+ */
+#ifndef CROFT_IMAGE_APT_H
+#define CROFT_IMAGE_APT_H
+
+#include "base/error.h"
+#include "base/strv.h"
+#include <stdbool.h>
+
+/* The one place that names the default mirror. */
+#define APT_DEFAULT_MIRROR "http://deb.debian.org/debian"
+#define APT_DEFAULT_KEYRING "/usr/share/keyrings/debian-archive-keyring.gpg"
+
+struct apt_source {
+	char *mirror, *keyring, *release, *arch; /* arch in Debian's words: amd64 */
+	bool offline;
+};
+/*
+ * mirror: NULL takes CROFT_MIRROR, else the host's apt sources for this release (sources.list and
+ * the two forms below sources.list.d), else Debian's own.
+ */
+void apt_source_init(struct apt_source *s, const char *mirror, const char *release,
+	const char *arch, bool offline);
+void apt_source_clear(struct apt_source *s);
+/* Looks for a mirror of `release` in the text of an apt source file; sets what it finds (new
+ * strings). */
+bool apt_sources_parse(
+	const char *text, bool deb822, const char *release, char **mirror, char **keyring);
+
+struct apt;
+/* Fetches and checks InRelease and the index of component main. */
+struct apt *apt_open(const struct apt_source *s, struct error **err);
+void apt_close(struct apt *a);
+/* A field of the newest stanza of a package ("Depends", "Version"); new string, NULL when absent.
+ */
+char *apt_field(struct apt *a, const char *package, const char *field);
+/* Path of the package's .deb in the cache, fetched and checked; its SHA-256 is its name. New
+ * string. */
+char *apt_fetch(struct apt *a, const char *package, struct error **err);
+
+#endif

@@ -1,0 +1,435 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The small guest: Debian's kernel, unpacked so that QEMU starts it without a decompressor; an
+ * initramfs with busybox, bash and croft's program as PID 1; and the template of a disk that makes
+ * changes last (the program lays it over the initramfs).
+ */
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "base/proc.h"
+#include "base/progress.h"
+#include "image/apt.h"
+#include "image/deb.h"
+#include "image/image.h"
+#include "image/internal.h"
+#include "image/kmod.h"
+#include "image/sha.h"
+#include "image/vmlinux.h"
+
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+
+/* Goes up when the same inputs give another image. */
+#define BUILDER "1"
+#define DISK_SIZE "1G"
+/* Fixed, for equal bytes; a machine's identity does not hang on it. */
+#define DISK_UUID "6e1f1ce2-5d0b-4c3e-9b7a-c40f7c40f700"
+#define CMDLINE                                                                                    \
+	"quiet loglevel=4 panic=-1 tsc=reliable no_timer_check mitigations=off "                   \
+	"random.trust_cpu=on "                                                                     \
+	"cryptomgr.notests raid=noautodetect i8042.noaux i8042.nopnp"
+
+static const struct arch arches[] = {
+	{ "x86_64", "amd64", "linux-image-amd64", "lib/x86_64-linux-gnu",
+		"lib64/ld-linux-x86-64.so.2", "console=ttyS0" },
+};
+
+/* Loaded in this order; what stands before "--" is needed for the agent's port and the root disk.
+ */
+static const char *const loaded[] = { "virtio_pci", "virtio_console", "virtio_blk",
+	"crc32c_generic", "ext4", "overlay", "--", "virtio_net", "virtio_rng", "9pnet_virtio", "9p",
+	"af_packet", "evdev", "button", "virtio_balloon", "virtio_scsi", "sd_mod", "sr_mod", "ahci",
+	"ata_piix", "nvme" };
+/* There for modprobe. */
+static const char *const carried[] = { "e1000", "e1000e", "8139cp", "usb_storage", "uhci_hcd",
+	"ehci_pci", "xhci_pci", "vfat", "nls_ascii", "nls_cp437", "nls_utf8", "isofs", "xfs",
+	"btrfs", "squashfs", "fuse", "loop", "dm_mod", "tun", "bridge", "veth", "nf_tables",
+	"iptable_nat", "virtiofs", "i6300esb" };
+/* Where those modules and what they need lie in the package. */
+static const char *const module_dirs[] = { "kernel/drivers/virtio/", "kernel/drivers/char/",
+	"kernel/drivers/block/", "kernel/drivers/scsi/", "kernel/drivers/ata/",
+	"kernel/drivers/nvme/", "kernel/drivers/cdrom/", "kernel/drivers/input/evdev",
+	"kernel/drivers/acpi/", "kernel/drivers/usb/", "kernel/drivers/net/virtio_net",
+	"kernel/drivers/net/net_failover", "kernel/drivers/net/ethernet/intel/e1000",
+	"kernel/drivers/net/ethernet/realtek/8139", "kernel/drivers/net/mii",
+	"kernel/drivers/net/tun", "kernel/drivers/net/veth", "kernel/drivers/md/",
+	"kernel/drivers/watchdog/", "kernel/drivers/ptp/", "kernel/drivers/pps/",
+	"kernel/drivers/dax/", "kernel/drivers/hwmon/", "kernel/fs/", "kernel/net/9p/",
+	"kernel/net/core/", "kernel/net/packet/", "kernel/net/bridge/", "kernel/net/802/",
+	"kernel/net/llc/", "kernel/net/netfilter/", "kernel/net/ipv4/netfilter/",
+	"kernel/net/ipv6/netfilter/", "kernel/lib/", "kernel/crypto/", "kernel/arch/x86/crypto/",
+	"kernel/block/" };
+
+const struct arch *arch_find(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(arches); i++)
+		if (!strcmp(arches[i].name, name))
+			return &arches[i];
+	return NULL;
+}
+
+/* One making of the image. */
+struct job {
+	const struct arch *arch;
+	struct apt *apt;
+	struct initramfs *fs;
+	struct kmods mods;
+	char *release; /* of the kernel */
+	char *kernel_package;
+	struct buf bzimage;
+	const char *dir;
+};
+
+/* ---- packages ---- */
+
+static bool want_kernel(void *arg, const struct deb_file *f)
+{
+	const char *p = !strncmp(f->path, "usr/lib/", 8) ? f->path + 4 : f->path;
+	const char *below;
+
+	if (!strncmp(f->path, "boot/vmlinuz-", 13))
+		return true;
+	if (strncmp(p, "lib/modules/", 12) || f->link)
+		return false;
+	below = strchr(p + 12, '/');
+	if (!below)
+		return false;
+	below++;
+	if (!strcmp(below, "modules.builtin"))
+		return true;
+	for (size_t i = 0; i < ARRAY_SIZE(module_dirs); i++)
+		if (!strncmp(below, module_dirs[i], strlen(module_dirs[i])))
+			return strstr(below, ".ko") != NULL;
+	return false;
+}
+
+static int got_kernel(void *arg, const struct deb_file *f, struct buf *data, struct error **err)
+{
+	const char *p = strstr(f->path, "lib/modules/");
+	struct job *job = arg;
+
+	if (!p) {
+		free(job->release);
+		job->release = xstrdup(f->path + strlen("boot/vmlinuz-"));
+		job->bzimage = *data;
+		*data = (struct buf)BUF_INIT;
+		return 0;
+	}
+	p = strchr(p + 12, '/') + 1;
+	if (!strcmp(p, "modules.builtin")) {
+		kmods_builtin(&job->mods, buf_str(data));
+		return 0;
+	}
+	return kmods_add(&job->mods, p, data, err);
+}
+
+static bool want_programs(void *arg, const struct deb_file *f)
+{
+	static const char *const exact[] = { "bin/busybox", "bin/bash" };
+	const char *p = !strncmp(f->path, "usr/", 4) ? f->path + 4 : f->path;
+	const struct job *job = arg;
+	size_t n = strlen(job->arch->libdir);
+
+	for (size_t i = 0; i < ARRAY_SIZE(exact); i++)
+		if (!strcmp(p, exact[i]))
+			return true;
+	if (!strcmp(p, job->arch->loader))
+		return true;
+	if (strncmp(p, job->arch->libdir, n) || p[n] != '/' || strchr(p + n + 1, '/'))
+		return false;
+	p += n + 1;
+	return !strncmp(p, "ld-linux", 8) || !strncmp(p, "libc.so.", 8) ||
+	       !strncmp(p, "libtinfo.so.", 12) || !strncmp(p, "libnss_files.so.", 16) ||
+	       !strncmp(p, "libnss_dns.so.", 14) || !strncmp(p, "libresolv.so.", 13);
+}
+
+static int got_program(void *arg, const struct deb_file *f, struct buf *data, struct error **err)
+{
+	struct job *job = arg;
+
+	if (f->link)
+		initramfs_link(job->fs, f->path, f->link);
+	else
+		initramfs_file(job->fs, f->path, buf_str(data), data->len, f->mode & 0755);
+	return 0;
+}
+
+static int unpack(struct job *job, const char *package, deb_want_fn *want, deb_got_fn *got,
+	struct error **err)
+{
+	_cleanup_free_ char *deb = apt_fetch(job->apt, package, err);
+
+	if (!deb)
+		return -1;
+	return deb_each(deb, want, got, job, err) < 0 ? error_wrap(err, "package %s", package) : 0;
+}
+
+/* linux-image-amd64 depends on the package of today's kernel. */
+static int find_kernel_package(struct job *job, struct error **err)
+{
+	_cleanup_free_ char *depends = apt_field(job->apt, job->arch->kernel_package, "Depends");
+	const char *p = depends ? strstr(depends, "linux-image-") : NULL;
+
+	if (!p)
+		return error_set(err, ERR_FAILED, "package %s: names no kernel package",
+			job->arch->kernel_package);
+	job->kernel_package = xstrndup(p, strcspn(p, " ,("));
+	return 0;
+}
+
+/* ---- initramfs ---- */
+
+static int list_modules(struct job *job, struct error **err)
+{
+	_cleanup_strv_ struct strv all = STRV_INIT;
+	_cleanup_buf_ struct buf list = BUF_INIT;
+	size_t written = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(loaded); i++) {
+		if (!strcmp(loaded[i], "--")) {
+			buf_adds(&list, "--\n");
+			continue;
+		}
+		if (kmods_order(&job->mods, loaded[i], &all, err) < 0)
+			return -1;
+		for (; written < all.len; written++)
+			buf_addf(&list, "/lib/modules/%s/%s\n", job->release,
+				((struct kmod *)map_get(&job->mods.all, all.v[written]))->path);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(carried); i++)
+		if (kmods_order(&job->mods, carried[i], &all, err) < 0)
+			return -1;
+	initramfs_file(job->fs, "etc/croft/modules", buf_str(&list), list.len, 0644);
+	kmods_install(&job->mods, &all, job->release, job->fs);
+	return 0;
+}
+
+static int own_files(struct job *job, struct error **err)
+{
+	_cleanup_free_ char *program = path_libexec("croft-guest", err), *overlay = NULL;
+	_cleanup_buf_ struct buf b = BUF_INIT;
+
+	if (!program || file_read(program, (size_t)64 << 20, &b, err) < 0)
+		return -1;
+	overlay = path_libexec("tiny", err);
+	if (!overlay || initramfs_tree(job->fs, overlay, "", err) < 0)
+		return -1;
+	initramfs_file(job->fs, "sbin/croft-guest", b.data, b.len, 0755);
+	initramfs_link(job->fs, "init", "sbin/croft-guest");
+	for (size_t i = 0; i < 3; i++) {
+		static const char *const power[] = { "sbin/reboot", "sbin/poweroff", "sbin/halt" };
+
+		initramfs_link(job->fs, power[i], "croft-guest");
+	}
+	return 0;
+}
+
+static void folders(struct initramfs *fs)
+{
+	static const struct {
+		const char *path;
+		mode_t mode;
+		uid_t owner;
+	} dirs[] = { { "dev", 0755, 0 }, { "proc", 0755, 0 }, { "sys", 0755, 0 },
+		{ "run", 0755, 0 }, { "tmp", 01777, 0 }, { "root", 0700, 0 },
+		{ "home/ubuntu", 0755, 1000 }, { "mnt", 0755, 0 }, { "opt", 0755, 0 },
+		{ "srv", 0755, 0 }, { "var/log", 0755, 0 }, { "var/tmp", 01777, 0 },
+		{ "usr/local/bin", 0755, 0 }, { "var/lib", 0755, 0 } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
+		initramfs_dir(fs, dirs[i].path, dirs[i].mode, dirs[i].owner);
+	/* The kernel opens it before devtmpfs is there. */
+	initramfs_node(fs, "dev/console", 0600, 5, 1);
+	initramfs_link(fs, "var/run", "/run");
+}
+
+static int build_initramfs(struct job *job, struct error **err)
+{
+	static const char *const packages[] = { "busybox-static", "bash", "libc6", "libtinfo6" };
+	_cleanup_free_ char *path = path_join(job->dir, "initrd.cpio.zst");
+	_cleanup_buf_ struct buf out = BUF_INIT;
+
+	folders(job->fs);
+	for (size_t i = 0; i < ARRAY_SIZE(packages); i++)
+		if (unpack(job, packages[i], want_programs, got_program, err) < 0)
+			return -1;
+	if (own_files(job, err) < 0 || list_modules(job, err) < 0)
+		return -1;
+	busybox_links(job->fs);
+	if (!initramfs_has(job->fs, "bin/bash") || !initramfs_has(job->fs, "bin/busybox"))
+		return error_set(err, ERR_FAILED, "the packages hold no /bin/bash or /bin/busybox");
+	if (initramfs_write(job->fs, &out, err) < 0)
+		return -1;
+	return file_write(path, out.data, out.len, 0400, err);
+}
+
+static int build_kernel(struct job *job, struct error **err)
+{
+	_cleanup_free_ char *path = path_join(job->dir, "vmlinux");
+	_cleanup_buf_ struct buf elf = BUF_INIT;
+
+	if (!job->bzimage.len)
+		return error_set(
+			err, ERR_FAILED, "package %s: holds no kernel", job->kernel_package);
+	if (vmlinux_extract(job->bzimage.data, job->bzimage.len, &elf, err) < 0)
+		return error_wrap(err, "package %s", job->kernel_package);
+	buf_free(&job->bzimage);
+	return file_write(path, elf.data, elf.len, 0400, err);
+}
+
+/* An empty ext4, the same bytes each time: no times, fixed UUID and hash seed. The guest grows it
+ * to its disk. */
+static int build_disk(struct job *job, struct error **err)
+{
+	_cleanup_free_ char *raw = path_join(job->dir, "disk.raw"),
+			    *qcow2 = path_join(job->dir, "disk.qcow2");
+	const char *mkfs[] = { "mke2fs", "-q", "-F", "-t", "ext4", "-L", "croft-root", "-U",
+		DISK_UUID, "-m", "0", "-E",
+		"hash_seed=" DISK_UUID ",lazy_itable_init=1,lazy_journal_init=1,nodiscard", raw,
+		DISK_SIZE, NULL };
+	const char *convert[] = { "qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, qcow2,
+		NULL };
+	int rc;
+
+	setenv("E2FSPROGS_FAKE_TIME", "1", 1);
+	rc = proc_run(mkfs, 120000, NULL, NULL, err);
+	unsetenv("E2FSPROGS_FAKE_TIME");
+	if (rc < 0 || proc_run(convert, 120000, NULL, NULL, err) < 0)
+		return error_hint(err, "e2fsprogs and qemu-utils are needed");
+	return file_unlink(raw, err);
+}
+
+/* ---- the whole ---- */
+
+static int build(
+	struct job *job, const struct apt_source *src, struct image *img, struct error **err)
+{
+	struct progress *p;
+	int rc;
+
+	job->apt = apt_open(src, err);
+	if (!job->apt || find_kernel_package(job, err) < 0)
+		return -1;
+	{
+		_cleanup_free_ char *deb = apt_fetch(job->apt, job->kernel_package, err);
+
+		if (!deb)
+			return -1;
+	}
+	p = progress_start(img->name, 0, 0);
+	progress_state(p, "unpacking %s", job->kernel_package);
+	rc = unpack(job, job->kernel_package, want_kernel, got_kernel, err);
+	progress_state(p, "making kernel, initramfs and disk");
+	if (rc == 0 && (build_kernel(job, err) < 0 || build_initramfs(job, err) < 0 ||
+			       build_disk(job, err) < 0))
+		rc = -1;
+	if (rc == 0) {
+		_cleanup_free_ char *version = apt_field(job->apt, job->kernel_package, "Version");
+
+		img->source = xasprintf("%s %s, %s %s", src->mirror, src->release,
+			job->kernel_package, version ? version : "");
+		img->kernel = path_join(job->dir, "vmlinux");
+		img->initrd = path_join(job->dir, "initrd.cpio.zst");
+		img->disk = path_join(job->dir, "disk.qcow2");
+		rc = image_hash(img, err);
+	}
+	progress_end(p, rc == 0 ? "made" : "not made");
+	return rc;
+}
+
+/* What the image is made from, as far as it is known without the network. */
+static int make_key(const struct apt_source *src, char key[SHA_HEX], struct error **err)
+{
+	_cleanup_free_ char *program = path_libexec("croft-guest", err), *overlay = NULL;
+	struct initramfs *fs = initramfs_new();
+	_cleanup_buf_ struct buf b = BUF_INIT;
+	struct sha *s = sha_new();
+	char hex[SHA_HEX] = "";
+	int rc = -1;
+
+	overlay = program ? path_libexec("tiny", err) : NULL;
+	if (overlay && sha_file(program, hex, err) == 0 &&
+		initramfs_tree(fs, overlay, "", err) == 0)
+		rc = initramfs_write(fs, &b, err);
+	initramfs_free(fs);
+	sha_adds(s, "tiny " BUILDER " " CMDLINE " " DISK_SIZE);
+	sha_adds(s, src->release);
+	sha_adds(s, src->arch);
+	sha_adds(s, hex);
+	sha_add(s, buf_str(&b), b.len);
+	sha_end(s, key);
+	return rc;
+}
+
+static int make(const struct image_tiny_opts *o, const struct arch *arch,
+	const struct apt_source *src, const char *name, const char *key, struct error **err)
+{
+	_cleanup_image_ struct image *img = xcalloc(1, sizeof(*img));
+	_cleanup_close_ int lock = -1;
+	_cleanup_free_ char *dir = image_begin(name, &lock, err);
+	struct job job = { .arch = arch, .dir = dir };
+	int rc;
+
+	if (!dir)
+		return -1;
+	img->name = xstrdup(name);
+	img->arch = xstrdup(arch->name);
+	img->os = xstrdup("tiny");
+	img->cmdline = xasprintf("%s " CMDLINE, arch->console);
+	img->format = xstrdup("qcow2");
+	img->disk_size = (uint64_t)1 << 30;
+	img->firmware = xstrdup("any");
+	img->agent = true;
+	kmods_init(&job.mods);
+	job.fs = initramfs_new();
+	rc = build(&job, src, img, err);
+	if (rc == 0)
+		rc = image_commit(dir, img, key, err);
+	if (rc < 0)
+		image_abort(dir);
+	apt_close(job.apt);
+	initramfs_free(job.fs);
+	kmods_free(&job.mods);
+	buf_free(&job.bzimage);
+	free(job.release);
+	free(job.kernel_package);
+	return rc;
+}
+
+int image_make_tiny(const struct image_tiny_opts *o, bool *made, struct error **err)
+{
+	const char *name = o->name ? o->name : "tiny",
+		   *release = o->release ? o->release : "bookworm";
+	_cleanup_free_ char *old = NULL;
+	struct apt_source src;
+	const struct arch *arch;
+	struct utsname host;
+	char key[SHA_HEX];
+	int rc = -1;
+
+	uname(&host);
+	arch = arch_find(o->arch ? o->arch : host.machine);
+	*made = false;
+	if (!arch)
+		return error_set(err, ERR_USAGE,
+			"image %s: there is no tiny guest for %s yet (x86_64 only)", name,
+			o->arch ? o->arch : host.machine);
+	if (name_check("image", name, err) < 0)
+		return -1;
+	apt_source_init(&src, o->mirror, release, arch->debian, o->offline);
+	if (make_key(&src, key, err) == 0) {
+		old = image_key(name);
+		if (old && !strcmp(old, key) && !o->force) {
+			rc = 0;
+		} else {
+			rc = make(o, arch, &src, name, key, err);
+			*made = rc == 0;
+		}
+	}
+	apt_source_clear(&src);
+	return rc < 0 ? error_wrap(err, "image %s", name) : 0;
+}
