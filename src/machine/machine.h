@@ -49,7 +49,7 @@ struct machine_def {
 	char *cpu;	/* QEMU CPU model with flags; default max under TCG, host under KVM */
 	unsigned sockets, cores, threads; /* 1, N, 1 */
 	uint64_t memory; /* bytes; default 512 MiB */
-	struct machine_disk *disks;
+	struct machine_disk *disks; /* create puts one for the image's disk in front unless one names the same image */
 	size_t ndisks;
 	struct machine_nic *nics;
 	size_t nnics;

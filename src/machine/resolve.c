@@ -6,6 +6,7 @@
 #include "base/units.h"
 #include "identity.h"
 #include "internal.h"
+#include "qemu/args.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -29,10 +30,13 @@ bool machine_disk_is_cdrom(const struct image *img)
 	return img && img->format && !strcmp(img->format, "iso");
 }
 
-static void add_disk(struct machine_def *d)
+/* A new disk in front of the others. */
+static struct machine_disk *first_disk(struct machine_def *d)
 {
 	d->disks = xreallocarray(d->disks, d->ndisks + 1, sizeof(*d->disks));
-	d->disks[d->ndisks++] = (struct machine_disk){ .discard = true, .boot = -1 };
+	memmove(d->disks + 1, d->disks, d->ndisks++ * sizeof(*d->disks));
+	d->disks[0] = (struct machine_disk){ .discard = true, .boot = -1 };
+	return d->disks;
 }
 
 static void default_text(char **field, const char *value)
@@ -41,22 +45,22 @@ static void default_text(char **field, const char *value)
 		*field = xstrdup(value);
 }
 
-/* The image's disk comes first: as the first disk that is given, or as one of its own. */
+/* A disk of the machine's own image goes in front of those that are given, unless one of them is it. */
 static void resolve_disks(struct machine_def *d, const struct image *img)
 {
-	bool has = false;
+	struct machine_disk *root = NULL;
 
-	for (size_t i = 0; i < d->ndisks; i++)
-		has = has || d->disks[i].image;
-	if (img && img->disk && !has) {
-		if (!d->ndisks)
-			add_disk(d);
-		d->disks[0].image = xstrdup(d->image);
-		if (img->kernel && !d->disks[0].serial)
-			d->disks[0].serial = xstrdup(ROOT_SERIAL);
-		if (!img->kernel && d->disks[0].boot < 0)
-			d->disks[0].boot = 0;
+	for (size_t i = 0; i < d->ndisks && img && !root; i++)
+		if (d->disks[i].image && !strcmp(d->disks[i].image, d->image))
+			root = &d->disks[i];
+	if (img && img->disk && !root) {
+		root = first_disk(d);
+		root->image = xstrdup(d->image);
 	}
+	if (root && img->kernel && !root->serial)
+		root->serial = xstrdup(ROOT_SERIAL);
+	if (root && !img->kernel && root->boot < 0)
+		root->boot = 0;
 	for (size_t i = 0; i < d->ndisks; i++) {
 		default_text(&d->disks[i].bus, "virtio");
 		default_text(&d->disks[i].cache, "writeback");
@@ -107,6 +111,36 @@ static bool plain_word(const char *s)
 	return *s && s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-")] == '\0';
 }
 
+static int check_word(const struct machine_def *d, const char *what, const char *value, const char *const *known, struct error **err)
+{
+	_cleanup_strv_ struct strv words = STRV_INIT;
+	_cleanup_free_ char *all = NULL;
+
+	strv_addv(&words, known);
+	if (strv_has(&words, value))
+		return 0;
+	all = strv_join(&words, ", ");
+	return error_set(err, ERR_USAGE, "machine %s: %s '%s' is not known; known are %s", d->name, what, value, all);
+}
+
+/* Definitions come from options and group files too, not only from machine files, where positions can be told. */
+static int check_words(const struct machine_def *d, struct error **err)
+{
+	static const char *const firmwares[] = { "bios", "uefi", NULL }, *const nets[] = { "user", "none", "group", NULL };
+
+	if (check_word(d, "firmware", d->firmware, firmwares, err) < 0)
+		return -1;
+	for (size_t i = 0; i < d->ndisks; i++)
+		if (check_word(d, "disk bus", d->disks[i].bus, qemu_buses_known, err) < 0 ||
+			check_word(d, "disk cache", d->disks[i].cache, qemu_caches_known, err) < 0)
+			return -1;
+	for (size_t i = 0; i < d->nnics; i++)
+		if (check_word(d, "NIC model", d->nics[i].model, qemu_nics_known, err) < 0 ||
+			check_word(d, "network", d->nics[i].net, nets, err) < 0)
+			return -1;
+	return 0;
+}
+
 static int check(const struct machine_def *d, const struct image *img, struct error **err)
 {
 	char a[16], b[16];
@@ -133,7 +167,7 @@ static int check(const struct machine_def *d, const struct image *img, struct er
 			error_set(err, ERR_USAGE, "machine %s: disk %zu has no image and no size", d->name, i);
 			return error_hint(err, "give it a size, as 10G");
 		}
-	return check_utf8(d, err);
+	return check_words(d, err) < 0 ? -1 : check_utf8(d, err);
 }
 
 int machine_def_resolve(struct machine_def *d, const struct image *img, struct error **err)

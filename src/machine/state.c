@@ -75,9 +75,12 @@ static bool end_unseen(const struct machine *m, bool *this_boot)
 
 char *machine_last_end(const struct machine *m)
 {
+	struct proc_id id;
 	char *line;
 	bool this_boot;
 
+	if (machine_qemu(m, &id))
+		return NULL;
 	if (have(m, "run/killed"))
 		return xstrdup("killed on request");
 	line = status_line(m);

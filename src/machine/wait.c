@@ -17,15 +17,17 @@
 #include <string.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define SEC 1000000000ull
 #define PATIENCE_NS (120 * SEC) /* without any sign of life */
-#define SPIN_NS (600 * SEC)	 /* with nothing but CPU use */
+#define SPIN_NS (300 * SEC)	 /* with nothing but CPU use */
 #define LOOK_MS 500
+#define BUSY_SHARE 10 /* a CPU used less than 1 / this of the time is that of an idle guest */
 
 struct progress_seen {
 	uint64_t console_size, console_at; /* bytes; when it last grew */
-	uint64_t cpu, cpu_at;		    /* ticks; when it last grew */
+	uint64_t cpu, cpu_at, looked_at;    /* ticks; when it was last busy; when that was last asked */
 	off_t scanned;			    /* of the console log, for a panic */
 };
 
@@ -54,7 +56,7 @@ static uint64_t cpu_of(pid_t pid)
 	return user + sys;
 }
 
-/* True when the console shows a kernel panic that was not there when the wait began: no patience helps then. */
+/* True when the console of this run shows a kernel panic: no patience helps then. */
 static bool panicked(const struct machine *m, struct progress_seen *p)
 {
 	static const char sign[] = "Kernel panic - not syncing";
@@ -87,9 +89,13 @@ static int lost_patience(const struct machine *m, struct progress_seen *p, pid_t
 		p->console_size = size;
 		p->console_at = now;
 	}
-	if (cpu != p->cpu) {
+	if (now - p->looked_at > SEC) {
+		uint64_t used = (cpu - p->cpu) * (SEC / (uint64_t)sysconf(_SC_CLK_TCK));
+
+		if (cpu > p->cpu && used > (now - p->looked_at) / BUSY_SHARE)
+			p->cpu_at = now;
 		p->cpu = cpu;
-		p->cpu_at = now;
+		p->looked_at = now;
 	}
 	if (panicked(m, p))
 		return error_set(err, ERR_FAILED, "machine %s: the guest's kernel panicked", m->name);
@@ -130,7 +136,7 @@ int machine_wait_ready(struct machine *m, int timeout_ms, struct error **err)
 	_cleanup_free_ char *run = machine_path(m, "run");
 	_cleanup_close_ int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	uint64_t now = loop_now(), end = timeout_ms < 0 ? 0 : now + (uint64_t)timeout_ms * 1000000 + 1;
-	struct progress_seen p = { .console_at = now, .cpu_at = now };
+	struct progress_seen p = { .console_at = now, .cpu_at = now, .looked_at = now };
 	int r;
 
 	if (fd < 0)

@@ -206,7 +206,7 @@ static void on_connect(void *arg, uint32_t events)
 		send_tail(cl, c->log, SCROLLBACK);
 }
 
-struct console *console_new(struct loop *l, const char *dir, struct error **err)
+struct console *console_new(struct loop *l, const char *dir, bool adopted, struct error **err)
 {
 	_cleanup_free_ char *qemu = path_join(dir, "run/qemu-console.sock");
 	struct console *c = xcalloc(1, sizeof(*c));
@@ -215,6 +215,9 @@ struct console *console_new(struct loop *l, const char *dir, struct error **err)
 	c->log = path_join(dir, "log/console.log");
 	c->old_log = path_join(dir, "log/console.log.1");
 	c->sock = path_join(dir, "run/console.sock");
+	/* Each run has its own log, so that nobody takes an older panic for a new one. */
+	if (!adopted)
+		rename(c->log, c->old_log);
 	log_open(c);
 	c->qemu_fd = helper_connect(qemu, err);
 	if (c->qemu_fd >= 0)

@@ -37,7 +37,7 @@ int helper_connect(const char *path, struct error **err);
 
 struct console;
 /* Connects to DIR/run/qemu-console.sock, serves DIR/run/console.sock. NULL with *err. */
-struct console *console_new(struct loop *l, const char *dir, struct error **err);
+struct console *console_new(struct loop *l, const char *dir, bool adopted, struct error **err);
 void console_free(struct console *c);
 
 struct mux;

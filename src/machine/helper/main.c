@@ -94,7 +94,7 @@ static int helper_begin(struct helper *h, bool adopt, struct error **err)
 	}
 	h->loop = loop_new();
 	h->death = loop_fd(h->loop, h->qemu.pidfd, EPOLLIN, on_death, h);
-	h->console = console_new(h->loop, h->dir, err);
+	h->console = console_new(h->loop, h->dir, adopt, err);
 	if (h->console)
 		h->mux = mux_new(h->loop, h->dir, adopt, err);
 	return h->mux ? 0 : -1;
