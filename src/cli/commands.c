@@ -21,7 +21,6 @@ const struct command *const commands[] = {
 	&cmd_vm_qemu,
 	&cmd_vm_remove,
 	&cmd_image_make_tiny,
-	&cmd_image_make_debian,
 	&cmd_image_import,
 	&cmd_image_list,
 	&cmd_image_show,

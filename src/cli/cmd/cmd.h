@@ -8,7 +8,7 @@
 extern const struct command cmd_vm_create, cmd_vm_start, cmd_vm_stop, cmd_vm_kill, cmd_vm_list,
 	cmd_vm_show, cmd_vm_exec, cmd_vm_shell, cmd_vm_console, cmd_vm_push, cmd_vm_pull, cmd_vm_wait,
 	cmd_vm_log, cmd_vm_qemu, cmd_vm_remove;
-extern const struct command cmd_image_make_tiny, cmd_image_make_debian, cmd_image_import,
+extern const struct command cmd_image_make_tiny, cmd_image_import,
 	cmd_image_list, cmd_image_show, cmd_image_remove;
 extern const struct command cmd_doctor, cmd_completion, cmd_man, cmd_help;
 
@@ -18,7 +18,6 @@ extern const struct command cmd_doctor, cmd_completion, cmd_man, cmd_help;
  * hands the command line on.
  */
 int image_make_tiny_run(const struct cmd_args *a, struct error **err);
-int image_make_debian_run(const struct cmd_args *a, struct error **err);
 int image_import_run(const struct cmd_args *a, struct error **err);
 
 #endif

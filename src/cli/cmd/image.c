@@ -144,31 +144,6 @@ const struct command cmd_image_make_tiny = {
 	.examples = "  croft image make tiny\n  croft image make tiny --mirror http://mirror.example/debian",
 };
 
-static const struct opt debian_opts[] = {
-	{ 0, "name", OPT_STRING, "NAME", "Name of the image; default debian-RELEASE", NULL },
-	{ 0, "release", OPT_STRING, "RELEASE", "Debian release; default bookworm", NULL },
-	{ 0, "packages", OPT_LIST, "LIST", "More packages, with commas between", NULL },
-	{ 0, "size", OPT_STRING, "SIZE", "Size of the disk; default 4G", NULL },
-	{ 0, "cloud-init", OPT_FLAG, NULL, "Install cloud-init", NULL },
-	{ 0, "mirror", OPT_STRING, "URL", "Debian mirror; default that of the host's apt, else deb.debian.org",
-		NULL },
-	{ 0, "arch", OPT_STRING, "ARCH", "Architecture; default that of this computer", NULL },
-	{ 0, "offline", OPT_FLAG, NULL, "Use only what is in the cache", NULL },
-	{ 'f', "force", OPT_FLAG, NULL, "Make it again though nothing has changed", NULL },
-	OPT_END,
-};
-
-const struct command cmd_image_make_debian = {
-	.path = "image make debian",
-	.summary = "Make a Debian disk image",
-	.help = "A whole Debian system with systemd, sudo and croft's guest program as a service, on a disk that boots with "
-		"BIOS and UEFI.",
-	.opts = debian_opts,
-	.max_words = 0,
-	.run = image_make_debian_run,
-	.examples = "  croft image make debian --release bookworm --packages openssh-server,curl",
-};
-
 static const struct opt import_opts[] = {
 	{ 0, "name", OPT_STRING, "NAME", "Name of the image; default that of the file without its suffix", NULL },
 	{ 'f', "force", OPT_FLAG, NULL, "Replace an image of that name", NULL },
