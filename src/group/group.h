@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Groups: several machines, their network and their order, described in one file (the devtest format, JSON or YAML), that start,
+ * are asked, stopped and thrown away as one thing. What is on disk besides the machines is in DATA/groups/NAME/:
+ *
+ *	group.json	the record: file it came from, prefix, address of each node; written before the first machine is made. It wins
+ *			over what would be computed, so no address changes as long as the group exists
+ *	lock		held while a command changes the group
+ *	net/		of the network process (net/net.h)
+ *
+ * Members are machines named GROUP/NODE. Used by cli/ alone.
+ */
+#ifndef CROFT_GROUP_GROUP_H
+#define CROFT_GROUP_GROUP_H
+
+#include "base/buf.h"
+#include "base/error.h"
+#include "base/map.h"
+#include "base/strv.h"
+#include "conf/doc.h"
+#include "conf/interp.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+struct group_node {
+	char *name;	/* the key in the file: the machine's name */
+	char *id;	/* node_id, a second name; equal to name when not given */
+	char *full;	/* GROUP/NODE */
+	char *template; /* as written, or NULL */
+	char *taken;	/* what the template turned out to be, for people: "image tiny" */
+	char *image;	/* croft image */
+	char *machine_file; /* when the template is one; else NULL */
+	bool has_cpu, has_memory, has_disk; /* the file says so; else the template's or the format's defaults hold */
+	uint64_t cpu, memory, disk;
+	char *address;	/* "10.1.2.10" */
+	char mac[18];
+	struct strv init, instance; /* commands as written */
+	struct map directories;	    /* name -> path (char *) */
+	struct strv apps;	    /* apps that this node has */
+	const struct node *at;	    /* in the document */
+};
+struct group_app {
+	char *name;
+	char *file; /* apps/APP.json, or the external one */
+	char *dir;  /* {{app.dir}} */
+};
+struct group {
+	char *name;
+	char *file;	/* absolute */
+	char *dir;	/* where the file is */
+	char *base_dir; /* parent of dev_configs; that of the file when it isn't in one */
+	char *record;	/* DATA/groups/NAME */
+	char *prefix, *gateway; /* "10.1.2.0/24", "10.1.2.1" */
+	struct group_node *nodes; /* in the file's order */
+	size_t nnodes;
+	struct group_app *apps;
+	size_t napps;
+	struct strv order;    /* instance_order, names of nodes */
+	struct strv warnings; /* found while reading; to be shown once */
+	struct vars *vars;    /* facts of nodes, system */
+	struct doc *doc;
+};
+
+/*
+ * Finds and reads a group and checks all of it, commands' variables included: nothing has started when it is wrong. `name` is
+ * looked for as dev_configs/NAME.json, src/dev_configs/NAME.json, NAME.json, NAME.yaml, NAME.yml below the working directory (with
+ * .yaml and .yml too), then as a path. When nothing is found but the group has a record, the file that it names is taken.
+ */
+int group_load(const char *name, struct group **ret, struct error **err);
+void group_free(struct group *g);
+static inline void group_freep(struct group **g)
+{
+	group_free(*g);
+}
+#define _cleanup_group_ __attribute__((cleanup(group_freep)))
+/* Node by name or node_id; ERR_NOT_FOUND with the nearest name. */
+struct group_node *group_node(const struct group *g, const char *name, struct error **err);
+/* "2zone_sn" of "x/2zone_sn.json"; new. ERR_USAGE when it is no name. */
+char *group_name_of(const char *name, struct error **err);
+/* Groups that have a record, and those that files here describe; sorted, each once. */
+int group_names(struct strv *ret, struct error **err);
+/* Whether the group has a record (was brought up and not cleaned). */
+bool group_exists(const char *name);
+
+struct group_up_opts {
+	const char *accel;   /* as machine_start */
+	bool machines_only;  /* start_vms: existing machines, no commands; a machine that isn't there is an error */
+};
+/*
+ * Makes and starts what is missing of the group, runs init_commands and instance_commands that have not been run. Safe to be
+ * repeated after any interruption: finished commands are not run again, the failed one is. Each failing member is reported as it
+ * fails, the rest goes on; then the whole is an error of the first failure's class.
+ */
+int group_up(struct group *g, const struct group_up_opts *o, struct error **err);
+/* Stops all members in parallel, then the network. By name: works when the file is gone. */
+int group_down(const char *name, int timeout_ms, struct error **err);
+/* Removes machines, network, record. Nothing there: success. */
+int group_clean(const char *name, struct error **err);
+/* JSON, appended: {"name":..,"nodes":[{"name","state","ip_v4":[..],"mac",..}]}. Asks no guest. */
+int group_info(const struct group *g, struct buf *json, struct error **err);
+/* Shell commands as root on a node, one after the other, streams to ours; the first that fails ends it, its status is *status. */
+int group_run(const struct group *g, const char *node, const struct strv *commands, int *status, struct error **err);
+
+#endif
