@@ -20,17 +20,45 @@
 #define ROM_SIZE 65536
 #define ROM_RESET 0xfff0 /* where a PC's processor begins */
 #define EXIT_PORT 0xf4
-#define EXIT_VALUE 0x10
+#define EXIT_VALUE 0x10 /* also in the code below */
 #define EXIT_STATUS ((EXIT_VALUE << 1) | 1) /* as isa-debug-exit makes it */
 #define LOCK_WAIT_MS 10000
 
-/* A ROM whose first instructions, in real mode, write a byte to the port that makes QEMU exit. No firmware takes part. */
+/*
+ * A ROM without any firmware: real mode, then long mode, one `lock cmpxchg16b`, and a byte to the port that makes QEMU exit.
+ * A first byte alone is no proof: hosts exist whose KVM emulates the guest's code and gives up ("emulation failure") at that
+ * instruction, which every Linux kernel uses early. Tables are in the ROM, their accessed bits set, since nothing can set them.
+ */
 static int write_rom(const char *path, struct error **err)
 {
-	static const unsigned char code[] = { 0xb0, EXIT_VALUE, 0xe6, EXIT_PORT, 0xf4, 0xeb, 0xfd }; /* mov al; out; hlt; jmp */
+	/* at f000:0000: cr4.PAE; cr3 = f1000; EFER.LME; lgdt cs:[0x80]; cr0.PG|PE; ljmp 8:f0090 */
+	static const unsigned char enter[] = {
+		0xfa, 0x0f, 0x20, 0xe0, 0x66, 0x83, 0xc8, 0x20, 0x0f, 0x22, 0xe0, 0x66, 0xb8, 0x00, 0x10, 0x0f,
+		0x00, 0x0f, 0x22, 0xd8, 0x66, 0xb9, 0x80, 0x00, 0x00, 0xc0, 0x0f, 0x32, 0x66, 0x0d, 0x00, 0x01,
+		0x00, 0x00, 0x0f, 0x30, 0x2e, 0x66, 0x0f, 0x01, 0x16, 0x80, 0x00, 0x0f, 0x20, 0xc0, 0x66, 0x0d,
+		0x01, 0x00, 0x00, 0x80, 0x0f, 0x22, 0xc0, 0x66, 0xea, 0x90, 0x00, 0x0f, 0x00, 0x08, 0x00,
+	};
+	/* at f0090: edi = 0x8000; lock cmpxchg16b [rdi]; mov al; out; hlt; jmp */
+	static const unsigned char run[] = {
+		0xbf, 0x00, 0x80, 0x00, 0x00, 0xf0, 0x48, 0x0f, 0xc7, 0x0f, 0xb0, 0x10, 0xe6, 0xf4, 0xf4, 0xeb,
+		0xfd,
+	};
+	static const unsigned char code64[] = { 0, 0, 0, 0, 0, 0x9b, 0x20, 0 }; /* descriptor 8 at f0060 + 8 */
+	static const unsigned char gdtr[] = { 15, 0, 0x60, 0, 0x0f, 0 };
+	static const unsigned char pml4e[] = { 0x23, 0x20, 0x0f };	    /* f2000, present, writable, accessed */
+	static const unsigned char pdpte[] = { 0x23, 0x30, 0x0f };	    /* f3000 */
+	static const unsigned char pde[] = { 0xe3 };			    /* 0, 2 MiB, accessed and dirty */
+	static const unsigned char reset[] = { 0xea, 0, 0, 0, 0xf0 };	    /* ljmp f000:0000 */
 	_cleanup_free_ char *rom = xcalloc(1, ROM_SIZE);
 
-	memcpy(rom + ROM_RESET, code, sizeof(code));
+	memcpy(rom, enter, sizeof(enter));
+	memcpy(rom + 0x68, code64, sizeof(code64));
+	memcpy(rom + 0x80, gdtr, sizeof(gdtr));
+	memcpy(rom + 0x90, run, sizeof(run));
+	memcpy(rom + 0x1000, pml4e, sizeof(pml4e));
+	memcpy(rom + 0x2000, pdpte, sizeof(pdpte));
+	memcpy(rom + 0x3000, pde, sizeof(pde));
+	memcpy(rom + ROM_RESET, reset, sizeof(reset));
 	return file_write(path, rom, ROM_SIZE, 0600, err);
 }
 
@@ -64,7 +92,7 @@ static char *probe_key(const struct qemu *q)
 
 	uname(&u);
 	stat("/dev/kvm", &st);
-	return xasprintf("%s %s %s %u.%u.%u %s dev %lx mode %o uid %d", u.release, u.version, q->path, q->major, q->minor,
+	return xasprintf("probe 2: %s %s %s %u.%u.%u %s dev %lx mode %o uid %d", u.release, u.version, q->path, q->major, q->minor,
 		q->micro, q->package, (unsigned long)st.st_rdev, (unsigned)st.st_mode, (int)geteuid());
 }
 
