@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "base/intr.h"
 #include "base/loop.h"
 #include "base/mem.h"
 
@@ -158,6 +159,8 @@ int agent_io(struct agent *a, struct call *c, struct pollfd *fds, size_t n, int 
 	if (poll(p, n + 1, timeout_ms) < 0) {
 		if (errno != EINTR)
 			return error_errno(err, errno, "poll");
+		if (intr_check(err) < 0)
+			return -1;
 		for (size_t i = 0; i <= n; i++)
 			p[i].revents = 0;
 	}

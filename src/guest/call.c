@@ -2,6 +2,7 @@
 #include "call.h"
 
 #include "base/cleanup.h"
+#include "base/intr.h"
 #include "base/loop.h"
 
 #include <errno.h>
@@ -133,6 +134,8 @@ static int signals(struct call *c, struct error **err)
 			if (c->on_signal(c, (int)si.ssi_signo, err) < 0)
 				return -1;
 		} else if (si.ssi_signo != SIGWINCH) {
+			/* As the program's own handler would have noted it. */
+			intr_signal = (int)si.ssi_signo;
 			return error_set(err, ERR_INTR, "%s interrupted", c->what);
 		}
 	}
