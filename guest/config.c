@@ -11,6 +11,8 @@
 #include <unistd.h>
 
 #define NETS_MAX 16
+/* Named, because distributions build busybox with different places for it. */
+#define DHCP_SCRIPT "/usr/share/udhcpc/default.script"
 
 /* The next part up to a comma, into out; moves on. */
 static void part(char **p, char *out, size_t size)
@@ -34,7 +36,8 @@ static void parse_net(char *v, struct net_config *c)
 static void dhcp(const char *ifname)
 {
 	char hostname[80] = "", option[100], path[128];
-	const char *argv[] = { "udhcpc", "-b", "-S", "-i", ifname, "-x", option, NULL };
+	const char *argv[] = { "udhcpc", "-b", "-S", "-s", DHCP_SCRIPT, "-i", ifname, "-x",
+		option, NULL };
 	const char *env[] = { "PATH=/usr/sbin:/usr/bin:/sbin:/bin", NULL };
 	struct spawn sp = { .path = path, .argv = argv, .envp = env, .in = 0, .out = 2, .err = 2,
 		.tty = -1 };
