@@ -351,7 +351,7 @@ int args_parse(struct cmd_args *a, const char *const *argv, struct error **err)
 	size_t words_before = 0;
 	bool only_words = false;
 
-	for (size_t i = 0; argv[i]; i++) {
+	for (size_t i = 0; argv && argv[i]; i++) {
 		const char *s = argv[i];
 		int r = 0;
 

@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/units.h"
+#include "conf/settings.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -102,7 +103,7 @@ static int finish_output(int status)
 static int run(struct cmd_args *a)
 {
 	_cleanup_error_ struct error *err = NULL;
-	int status = a->cmd->run(a, &err);
+	int status = settings_load(NULL, &err) < 0 ? -1 : a->cmd->run(a, &err);
 
 	if (cli_interrupted() && (status < 0 || !a->cmd->passthrough)) {
 		const char *left = cli_left_text();

@@ -30,7 +30,7 @@ void args_clear(struct cmd_args *a);
 #define _cleanup_args_ __attribute__((cleanup(args_clear)))
 /*
  * Reads the command line after the program's name: global options, the words of the command's path, its options and words.
- * a->cmd is NULL when only global options were given. Errors are ERR_USAGE.
+ * argv may be NULL: no arguments. a->cmd is NULL when only global options were given. Errors are ERR_USAGE.
  */
 int args_parse(struct cmd_args *a, const char *const *argv, struct error **err);
 

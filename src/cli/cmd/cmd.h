@@ -10,7 +10,9 @@ extern const struct command cmd_vm_create, cmd_vm_start, cmd_vm_stop, cmd_vm_kil
 	cmd_vm_log, cmd_vm_qemu, cmd_vm_remove;
 extern const struct command cmd_image_make_tiny, cmd_image_import,
 	cmd_image_list, cmd_image_show, cmd_image_remove;
-extern const struct command cmd_doctor, cmd_completion, cmd_man, cmd_help;
+extern const struct command cmd_group_up, cmd_group_create_vms, cmd_group_down, cmd_group_start_vms,
+	cmd_group_stop_vms, cmd_group_info_vms, cmd_group_run, cmd_group_vars, cmd_group_clean_vms, cmd_group_list;
+extern const struct command cmd_config_show, cmd_doctor, cmd_completion, cmd_man, cmd_help;
 
 /*
  * What builds images needs libraries (HTTP, archives, signatures) that would cost every other command their loading time.

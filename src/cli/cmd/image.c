@@ -65,9 +65,8 @@ static int image_show_run(const struct cmd_args *a, struct error **err)
 
 static int remove_one(const char *name, void *arg, struct error **err)
 {
-	bool force = *(bool *)arg;
-
-	return image_remove(name, force, err);
+	/* --force answers the question; an image in use stays all the same */
+	return image_remove(name, false, err);
 }
 
 static int image_remove_run(const struct cmd_args *a, struct error **err)
@@ -84,7 +83,7 @@ static int image_remove_run(const struct cmd_args *a, struct error **err)
 	}
 	if (cli_confirm(force, err, "Remove image %s", names) < 0)
 		return -1;
-	return for_each_word(words, remove_one, &force);
+	return for_each_word(words, remove_one, NULL);
 }
 
 const struct command cmd_image_list = {
