@@ -106,9 +106,11 @@ static int ask(struct qemu *q, bool sandbox, struct buf *errout, struct error **
 		argv[10] = QEMU_SANDBOX;
 	}
 	if (proc_spawn(&(struct proc_opts){ .argv = argv, .in = PROC_PIPE, .out = PROC_PIPE, .err = PROC_PIPE,
-			       .die_with_us = true }, &p, err) < 0 ||
-		file_write_all(p.in, script, sizeof(script) - 1, q->path, err) < 0)
+			       .die_with_us = true }, &p, err) < 0)
 		return -1;
+	/* What is no QEMU may not listen; that shows in what it answers. */
+	if (write(p.in, script, sizeof(script) - 1) < 0)
+		log_debug("%s: does not listen", q->path);
 	if (proc_wait(&p, ASK_MS, &status, err) < 0)
 		return error_wrap(err, "%s: asked for its version", q->path);
 	/* Both fit into a pipe: QEMU has ended, so what it said is there. */
