@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the parts of the store share.
+ *
+ * Locks, in the order in which they are taken:
+ *   STORE/.lock   flock; shared: a writer, for as long as it may rely on a chunk that no name
+ *                 leads to yet, and whoever repairs; exclusive: gc while it removes.
+ *   flock of a pack: its writer lives. Without it and without an index the pack is a dead writer's.
+ *   STORE/index/.lock: merging of indexes.
+ *   store.lock (mutex): indexes, open packs, claims, between the threads of one process.
+ */
+#ifndef CROFT_STORE_INTERNAL_H
+#define CROFT_STORE_INTERNAL_H
+
+#include "base/buf.h"
+#include "store/chunker.h"
+#include "store/format.h"
+#include "store/index.h"
+#include "store/pack.h"
+#include "store/pool.h"
+#include "store/store.h"
+#define ERR_STATE OPENSSL_ERR_STATE /* a type there, an error class here */
+#include <openssl/evp.h>
+#undef ERR_STATE
+#include <pthread.h>
+
+#define FDS_MAX 256
+
+struct store {
+	char *path;
+	struct chunker chunker;
+	EVP_MD *md;
+	pthread_mutex_t lock;
+	pthread_mutex_t reload; /* one thread at a time reads the indexes anew; taken before lock */
+	struct index *ix;
+	size_t nix;
+	struct pack_fd {
+		uint64_t id;
+		int fd;
+	} fds[FDS_MAX];
+	size_t nfds;
+	struct block node; /* for the thread that owns the store */
+	EVP_MD_CTX *ctx;
+};
+struct found {
+	uint64_t pack;
+	uint32_t off, inner, len;
+	size_t ix, pos; /* of the entry: which index, where in it */
+};
+
+/* Reads the indexes anew. locked: the caller holds .lock, so leftovers may be cut back. */
+int store_load(struct store *s, bool locked, struct error **err);
+char *store_sub(const struct store *s, const char *sub); /* path below the store; new */
+/* Writes an index file over entries; returns 0. */
+int store_write_index(struct store *s, const struct idx_entry *e, size_t n, const uint64_t *packs,
+	size_t npacks, char **path, struct error **err);
+int store_add_index(struct store *s, const char *path, struct error **err);
+void store_merge_indexes(struct store *s); /* many small ones into one; failing is no error */
+/* All entries of indexes [0, n) with packs renumbered; new arrays. */
+void store_gather(struct store *s, struct idx_entry **e, size_t *n, uint64_t **packs, size_t *npacks);
+
+bool store_find(struct store *s, const struct hash *h, struct found *ret);
+void hash_bytes(struct store *s, EVP_MD_CTX *ctx, const void *p, size_t n, struct hash *ret);
+void hash_hex(const struct hash *h, char out[STORE_HASH * 2 + 1]);
+bool hash_parse(const char *hex, struct hash *ret);
+static inline bool hash_is_hole(const struct hash *h)
+{
+	static const struct hash zero;
+
+	return !memcmp(h, &zero, sizeof(zero));
+}
+/* After a miss or a vanished pack: reads the indexes anew first. An error when it is in none. */
+int store_find_again(struct store *s, const struct hash *h, struct found *f, struct error **err);
+/*
+ * The record at f into b, found anew when gc has moved the chunk meanwhile (f is
+ * updated). Any thread. b may already hold it.
+ */
+int store_block(struct store *s, const struct hash *h, struct found *f, struct block *b, struct error **err);
+/* One chunk, checked, into out (replaced). Owner's thread. */
+int store_chunk(struct store *s, const struct hash *h, struct buf *out, struct error **err);
+
+/*
+ * Visits what an object consists of, in order: level >= 0 for the nodes (before
+ * what is below them), -1 for chunks and holes. Returning 1 from a node skips what is below it.
+ */
+typedef int walk_fn(void *arg, const struct hash *h, uint64_t len, int level, struct error **err);
+int store_walk(struct store *s, const struct hash *root, walk_fn *fn, void *arg, struct error **err);
+/* A name or a hash in hex; *size the size of the object. */
+int store_resolve(struct store *s, const char *name, struct hash *ret, struct error **err);
+int store_object_size(struct store *s, const struct hash *root, uint64_t *size, struct error **err);
+int ref_write(struct store *s, const struct store_ref *r, bool replace, struct error **err);
+/* Fails when the name is wrong or (unless replace) exists. */
+int ref_check_new(struct store *s, const char *name, bool replace, struct error **err);
+
+/* Session: one writer with its pack and its workers. */
+#define SLAB_DATA (1u << 20)
+struct slab_item {
+	struct hash hash;
+	uint64_t len;
+	uint32_t off; /* in the slab's data */
+	bool hole;
+};
+struct slab {
+	uint8_t *data; /* SLAB_DATA + the largest chunk */
+	size_t len;    /* bytes of data in use */
+	struct slab_item *items;
+	size_t n, cap;
+	bool listed; /* the items go into the object's list, in order */
+	char *record;
+	size_t record_len, record_cap;
+	uint32_t fresh, raw; /* chunks and bytes in the record */
+};
+struct session {
+	struct store *s;
+	int lock;
+	struct pool *pool;
+	struct slab **free_slabs;
+	size_t nfree, depth;
+	struct pack_out pack;
+	struct hash *claims; /* open addressing; all zero is free */
+	size_t nclaims, claims_cap;
+	bool force; /* store although it is there (gc moves chunks) */
+	int level;
+	uint64_t *sealed; /* packs of this session */
+	size_t nsealed;
+	uint64_t fresh, stored, fresh_chunks;
+	/* Called for each item of listed slabs, in order. */
+	int (*item)(void *arg, const struct slab_item *it, struct error **err);
+	void *arg;
+	struct slab *meta; /* nodes and single chunks on their way */
+	struct slab **metaq; /* the same, full */
+	size_t nmetaq;
+};
+int session_begin(struct session *w, struct store *s, unsigned threads, int level, struct error **err);
+/* gc: holds the lock itself */
+int session_begin_locked(struct session *w, struct store *s, unsigned threads, struct error **err);
+struct slab *session_slab(struct session *w, struct error **err); /* an empty one; may write out others */
+int session_submit(struct session *w, struct slab *b, struct error **err);
+void slab_add(struct slab *b, uint32_t off, uint64_t len, bool hole);
+/* A chunk in memory; copied. Goes on its way with the next submit or flush. */
+void session_chunk(struct session *w, const void *p, size_t n);
+int session_drain(struct session *w, struct error **err); /* all slabs written, meta not */
+int session_flush_meta(struct session *w, struct error **err);
+int session_seal(struct session *w, struct error **err); /* all on disk and in an index */
+void session_end(struct session *w); /* also after an error: keeps what is whole */
+
+/* Source: what put reads, as data and holes. */
+struct extent {
+	uint64_t start, len, off; /* in the disk; in the file */
+};
+struct source {
+	int fd;
+	char *path;
+	bool stream; /* no size, no extents */
+	uint64_t size, pos;
+	struct extent *ext;
+	size_t n, cur;
+};
+int source_open(const char *path, struct source *src, struct error **err);
+/* Up to cap bytes at *n, or else a hole of *hole bytes; both 0 at the end. */
+int source_read(struct source *src, uint8_t *p, size_t cap, size_t *n, uint64_t *hole, struct error **err);
+void source_close(struct source *src);
+
+/* List: entries to a tree of nodes. */
+#define NODE_MAX 4096u
+#define LEVELS 8
+struct list {
+	struct session *w;
+	struct node_entry *level[LEVELS];
+	uint32_t n[LEVELS];
+	uint64_t bytes[LEVELS];
+};
+int list_add(struct list *l, uint64_t len, const struct hash *h, struct error **err); /* zero hash: hole */
+int list_finish(struct list *l, struct hash *root, struct error **err);
+void list_free(struct list *l);
+
+#endif

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/pack.h"
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/random.h>
+
+/* Dirty pages are sent to the disk in steps of this size while the rest is still being made. */
+#define FLUSH_STEP (8u << 20)
+
+char *pack_path(const char *store, uint64_t id)
+{
+	return xasprintf("%s/packs/%016" PRIx64 ".pack", store, id);
+}
+
+int pack_create(const char *store, struct pack_out *p, struct error **err)
+{
+	struct pack_head h = { .magic = PACK_MAGIC };
+
+	*p = (struct pack_out){ .fd = -1 };
+	if (getrandom(&h.id, sizeof(h.id), 0) != sizeof(h.id))
+		return error_errno(err, errno, "cannot get random bytes for the name of a pack");
+	h.sum = sum64(&h, offsetof(struct pack_head, sum));
+	p->id = h.id;
+	p->path = pack_path(store, h.id);
+	p->fd = open(p->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	if (p->fd < 0)
+		return error_errno(err, errno, "%s: cannot make", p->path);
+	if (flock(p->fd, LOCK_EX | LOCK_NB) < 0)
+		return error_errno(err, errno, "%s: cannot lock", p->path);
+	p->len = sizeof(h);
+	return file_write_all(p->fd, &h, sizeof(h), p->path, err);
+}
+
+void pack_note(struct pack_out *p, const struct rec_chunk *table, uint32_t n, uint32_t off)
+{
+	uint32_t inner = 0;
+
+	if (p->n + n > p->cap) {
+		p->cap = (p->n + n) * 2;
+		p->entries = xreallocarray(p->entries, p->cap, sizeof(*p->entries));
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		p->entries[p->n++] = (struct idx_entry){ table[i].hash, 0, off, inner, table[i].len };
+		inner += table[i].len;
+	}
+}
+
+int pack_append(struct pack_out *p, const char *record, size_t len, struct error **err)
+{
+	const struct rec_head *h = (const struct rec_head *)record;
+
+	if (file_write_all(p->fd, record, len, p->path, err) < 0)
+		return -1;
+	pack_note(p, (const struct rec_chunk *)(h + 1), h->nchunks, (uint32_t)p->len);
+	p->len += len;
+	if (p->len - p->flushed >= FLUSH_STEP) {
+		sync_file_range(p->fd, (off_t)p->flushed, (off_t)(p->len - p->flushed), SYNC_FILE_RANGE_WRITE);
+		p->flushed = p->len;
+	}
+	return 0;
+}
+
+void pack_out_release(struct pack_out *p)
+{
+	cleanup_close(&p->fd);
+	free(p->path);
+	free(p->entries);
+	*p = (struct pack_out){ .fd = -1 };
+}
+
+void block_free(struct block *b)
+{
+	free(b->table);
+	free(b->raw);
+	free(b->stored);
+	ZSTD_freeDCtx(b->dctx);
+	*b = (struct block){ 0 };
+}
+
+static int read_at(int fd, void *p, size_t n, uint64_t off, const char *path, struct error **err)
+{
+	for (size_t got = 0; got < n;) {
+		ssize_t r = pread(fd, (char *)p + got, n - got, (off_t)(off + got));
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r < 0)
+			return error_errno(err, errno, "%s: cannot read at %" PRIu64, path, off);
+		if (r == 0)
+			return error_set(err, ERR_FAILED, "%s: ends inside of the record at %" PRIu64, path, off);
+		got += (size_t)r;
+	}
+	return 0;
+}
+
+static void *grow(void *p, size_t *cap, size_t n)
+{
+	if (n <= *cap)
+		return p;
+	free(p);
+	*cap = n;
+	return xmalloc(n);
+}
+
+static bool head_ok(const struct rec_head *h)
+{
+	return h->magic == REC_MAGIC && h->sum == sum64(h, offsetof(struct rec_head, sum)) && h->raw <= RAW_MAX &&
+		h->stored <= RAW_MAX && h->nchunks && h->nchunks <= REC_CHUNKS_MAX &&
+		((h->flags & REC_ZSTD) || h->stored == h->raw);
+}
+
+static int damaged(const char *path, uint32_t off, const char *what, struct error **err)
+{
+	return error_set(err, ERR_FAILED, "%s: damaged at %u: %s", path, off, what);
+}
+
+static int unpack(struct block *b, const struct rec_head *h, const char *path, struct error **err)
+{
+	size_t n;
+
+	if (!(h->flags & REC_ZSTD)) {
+		memcpy(b->raw, b->stored + h->nchunks * sizeof(struct rec_chunk), h->raw);
+		return 0;
+	}
+	if (!b->dctx)
+		b->dctx = ZSTD_createDCtx();
+	n = ZSTD_decompressDCtx(b->dctx, b->raw, h->raw, b->stored + h->nchunks * sizeof(struct rec_chunk), h->stored);
+	return ZSTD_isError(n) || n != h->raw ? damaged(path, b->off, "it does not unpack", err) : 0;
+}
+
+int block_read(struct block *b, int fd, const char *path, uint64_t pack, uint32_t off, bool all, struct error **err)
+{
+	struct rec_head h;
+	size_t table_len;
+	uint64_t sum = 0;
+
+	b->valid = false;
+	b->pack = pack;
+	b->off = off;
+	if (read_at(fd, &h, sizeof(h), off, path, err) < 0)
+		return -1;
+	if (!head_ok(&h))
+		return damaged(path, off, "no record starts here", err);
+	table_len = h.nchunks * sizeof(struct rec_chunk);
+	b->stored = grow(b->stored, &b->stored_cap, table_len + h.stored);
+	b->raw = grow(b->raw, &b->raw_cap, h.raw + 1);
+	b->table = grow(b->table, &b->table_cap, table_len);
+	if (read_at(fd, b->stored, table_len + h.stored, off + sizeof(h), path, err) < 0)
+		return -1;
+	if (sum64(b->stored, table_len) != h.table_sum)
+		return damaged(path, off, "the table of chunks", err);
+	if (all && sum64(b->stored + table_len, h.stored) != h.payload_sum)
+		return damaged(path, off, "the compressed bytes", err);
+	memcpy(b->table, b->stored, table_len);
+	for (uint32_t i = 0; i < h.nchunks; i++)
+		sum += b->table[i].len;
+	if (sum != h.raw)
+		return damaged(path, off, "the lengths of the chunks", err);
+	if (unpack(b, &h, path, err) < 0)
+		return -1;
+	b->rawlen = h.raw;
+	b->nchunks = h.nchunks;
+	b->size = (uint32_t)(sizeof(h) + table_len + h.stored);
+	b->valid = true;
+	return 0;
+}
+
+int pack_check_head(int fd, const char *path, uint64_t id, struct error **err)
+{
+	struct pack_head h;
+
+	if (read_at(fd, &h, sizeof(h), 0, path, err) < 0)
+		return -1;
+	if (h.magic != PACK_MAGIC || h.id != id || h.sum != sum64(&h, offsetof(struct pack_head, sum)))
+		return damaged(path, 0, "the head of the pack", err);
+	return 0;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Packs: records one after the other; a record is some chunks compressed together. */
+#ifndef CROFT_STORE_PACK_H
+#define CROFT_STORE_PACK_H
+
+#include "base/buf.h"
+#include "base/error.h"
+#include "store/format.h"
+#include <stdbool.h>
+#include <zstd.h>
+
+/* A pack being written. Its flock says that the writer lives; whoever gets it may cut the pack back. */
+struct pack_out {
+	int fd;
+	char *path;
+	uint64_t id, len, flushed;
+	struct idx_entry *entries;
+	size_t n, cap;
+};
+int pack_create(const char *dir, struct pack_out *p, struct error **err);
+int pack_append(struct pack_out *p, const char *record, size_t len, struct error **err);
+void pack_note(struct pack_out *p, const struct rec_chunk *table, uint32_t n, uint32_t off);
+void pack_out_release(struct pack_out *p); /* closes; the file stays */
+char *pack_path(const char *store, uint64_t id);
+
+/* A record in memory. Zeroed: empty. */
+struct block {
+	uint64_t pack;
+	uint32_t off, rawlen, nchunks, size; /* size: on disk */
+	bool valid;
+	struct rec_chunk *table;
+	char *raw;
+	char *stored; /* scratch */
+	size_t table_cap, raw_cap, stored_cap;
+	ZSTD_DCtx *dctx;
+};
+void block_free(struct block *b);
+/* Reads and unpacks the record at off; with `all` also its payload checksum. Hashes are not checked here. */
+int block_read(struct block *b, int fd, const char *path, uint64_t pack, uint32_t off, bool all,
+	struct error **err);
+int pack_check_head(int fd, const char *path, uint64_t id, struct error **err);
+
+#endif

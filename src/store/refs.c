@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Names: one small JSON file each, replaced as a whole. */
+#include "store/internal.h"
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "base/strv.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
+
+#define REF_FILE_MAX (1u << 20)
+
+void store_ref_free(struct store_ref *r)
+{
+	free(r->name);
+	free(r->message);
+	*r = (struct store_ref){ 0 };
+}
+
+static char *ref_path(const struct store *s, const char *name)
+{
+	return xasprintf("%s/refs/%s", s->path, name);
+}
+
+int ref_check_new(struct store *s, const char *name, bool replace, struct error **err)
+{
+	_cleanup_free_ char *path = NULL;
+
+	if (name_check("name in the store", name, err) < 0)
+		return -1;
+	path = ref_path(s, name);
+	if (replace || !file_exists(path))
+		return 0;
+	error_set(err, ERR_STATE, "store %s: '%s' exists already", s->path, name);
+	return error_hint(err, "take another name, or --replace");
+}
+
+int ref_write(struct store *s, const struct store_ref *r, bool replace, struct error **err)
+{
+	_cleanup_free_ char *path = ref_path(s, r->name), *text = NULL;
+	json_t *j;
+
+	if (ref_check_new(s, r->name, replace, err) < 0)
+		return -1;
+	j = json_pack("{s:s, s:I, s:I, s:I, s:s*}", "object", r->object, "size", (json_int_t)r->size, "stored",
+		(json_int_t)r->stored, "time", (json_int_t)r->time, "message", r->message);
+	text = json_dumps(j, JSON_INDENT(2));
+	json_decref(j);
+	if (!text)
+		return error_set(err, ERR_USAGE, "the message for '%s' is not UTF-8", r->name);
+	return file_writef(path, 0644, err, "%s\n", text);
+}
+
+int store_show(struct store *s, const char *name, struct store_ref *ret, struct error **err)
+{
+	_cleanup_free_ char *path = NULL;
+	_cleanup_buf_ struct buf b = BUF_INIT;
+	json_int_t size, stored, when;
+	const char *object, *message = NULL;
+	json_error_t je;
+	struct hash h;
+	json_t *j;
+	int rc = 0;
+
+	*ret = (struct store_ref){ 0 };
+	if (name_check("name in the store", name, err) < 0)
+		return -1;
+	path = ref_path(s, name);
+	if (!file_exists(path)) {
+		error_set(err, ERR_NOT_FOUND, "store %s: nothing is named '%s'", s->path, name);
+		return error_hint(err, "`croft store list` shows the names");
+	}
+	if (file_read(path, REF_FILE_MAX, &b, err) < 0)
+		return -1;
+	j = json_loadb(b.data, b.len, 0, &je);
+	if (!j || json_unpack(j, "{s:s, s:I, s:I, s:I, s?s}", "object", &object, "size", &size, "stored", &stored, "time",
+			&when, "message", &message) < 0 || !hash_parse(object, &h) || size < 0 || stored < 0)
+		rc = error_set(err, ERR_FAILED, "%s: damaged: not what croft writes there", path);
+	else {
+		*ret = (struct store_ref){ xstrdup(name), xstrdup(message), "", (uint64_t)size, (uint64_t)stored, when };
+		memcpy(ret->object, object, sizeof(ret->object));
+	}
+	json_decref(j);
+	return rc;
+}
+
+int store_list(struct store *s, struct store_ref **ret, size_t *n, struct error **err)
+{
+	_cleanup_free_ char *dir = store_sub(s, "refs");
+	_cleanup_closedir_ DIR *d = opendir(dir);
+	_cleanup_strv_ struct strv names = STRV_INIT;
+	int rc = 0;
+
+	*ret = NULL;
+	*n = 0;
+	if (!d)
+		return error_errno(err, errno, "%s", dir);
+	for (struct dirent *e; (e = readdir(d));)
+		if (e->d_name[0] != '.')
+			strv_add(&names, e->d_name);
+	strv_sort(&names);
+	*ret = xcalloc(names.len + 1, sizeof(**ret));
+	for (size_t i = 0; i < names.len && rc == 0; i++) {
+		rc = store_show(s, names.v[i], &(*ret)[*n], err);
+		if (rc == 0)
+			(*n)++;
+		else if ((*err)->cls == ERR_NOT_FOUND) { /* removed meanwhile */
+			error_clear(err);
+			rc = 0;
+		}
+	}
+	if (rc < 0) {
+		for (size_t i = 0; i < *n; i++)
+			store_ref_free(&(*ret)[i]);
+		free(STEAL(*ret));
+		*n = 0;
+	}
+	return rc;
+}
+
+int store_remove(struct store *s, const char *name, struct error **err)
+{
+	_cleanup_store_ref_ struct store_ref r = { 0 };
+	_cleanup_free_ char *path = NULL;
+
+	if (store_show(s, name, &r, err) < 0 && (*err)->cls != ERR_FAILED)
+		return -1;
+	error_clear(err); /* a damaged one may go */
+	path = ref_path(s, name);
+	return file_unlink(path, err);
+}
+
+int store_resolve(struct store *s, const char *name, struct hash *ret, struct error **err)
+{
+	_cleanup_store_ref_ struct store_ref r = { 0 };
+
+	if (hash_parse(name, ret))
+		return 0;
+	if (store_show(s, name, &r, err) < 0)
+		return -1;
+	hash_parse(r.object, ret);
+	return 0;
+}

@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The way of bytes into a pack: the owner's thread fills slabs, workers hash,
+ * look up and compress a slab at a time while it is in their cache, the owner's
+ * thread writes the records in the order of the input.
+ */
+#include "store/internal.h"
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/mem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define LEVEL_DEFAULT 1
+
+struct worker {
+	struct session *w;
+	EVP_MD_CTX *md;
+	ZSTD_CCtx *cctx;
+	uint8_t *gather;
+};
+
+static uint64_t hash_word(const struct hash *h)
+{
+	uint64_t v;
+
+	memcpy(&v, h->b + 8, 8);
+	return v;
+}
+
+static void claims_grow(struct session *w)
+{
+	size_t old = w->claims_cap;
+	struct hash *was = w->claims;
+
+	w->claims_cap = old ? old * 2 : 4096;
+	w->claims = xcalloc(w->claims_cap, sizeof(*w->claims));
+	for (size_t i = 0; i < old; i++)
+		if (!hash_is_hole(&was[i])) {
+			size_t at = hash_word(&was[i]) & (w->claims_cap - 1);
+
+			while (!hash_is_hole(&w->claims[at]))
+				at = (at + 1) & (w->claims_cap - 1);
+			w->claims[at] = was[i];
+		}
+	free(was);
+}
+
+static bool index_has(struct store *s, const struct hash *h)
+{
+	for (size_t i = s->nix; i--;)
+		if (index_find(&s->ix[i], h))
+			return true;
+	return false;
+}
+
+/* True for the one who shall store this chunk. */
+static bool claim(struct session *w, const struct hash *h)
+{
+	size_t at;
+	bool mine = true;
+
+	pthread_mutex_lock(&w->s->lock);
+	if (!w->force && index_has(w->s, h))
+		mine = false;
+	if (mine) {
+		if (w->nclaims * 2 >= w->claims_cap)
+			claims_grow(w);
+		at = hash_word(h) & (w->claims_cap - 1);
+		while (!hash_is_hole(&w->claims[at]) && mine) {
+			mine = memcmp(&w->claims[at], h, sizeof(*h)) != 0;
+			at = (at + 1) & (w->claims_cap - 1);
+		}
+		if (mine) {
+			w->claims[at] = *h;
+			w->nclaims++;
+		}
+	}
+	pthread_mutex_unlock(&w->s->lock);
+	return mine;
+}
+
+static void *worker_new(void *arg)
+{
+	struct worker *k = xcalloc(1, sizeof(*k));
+
+	k->w = arg;
+	k->md = EVP_MD_CTX_new();
+	k->cctx = ZSTD_createCCtx();
+	k->gather = xmalloc(SLAB_DATA + k->w->s->chunker.max);
+	return k;
+}
+
+static void worker_free(void *ctx)
+{
+	struct worker *k = ctx;
+
+	EVP_MD_CTX_free(k->md);
+	ZSTD_freeCCtx(k->cctx);
+	free(k->gather);
+	free(k);
+}
+
+/* Compresses when it pays: at least 1/32 smaller. */
+static void fill_record(struct worker *k, struct slab *b, const uint8_t *raw)
+{
+	struct rec_head *h = (struct rec_head *)b->record;
+	size_t table_len = b->fresh * sizeof(struct rec_chunk), n;
+	char *payload = b->record + sizeof(*h) + table_len;
+
+	n = ZSTD_compressCCtx(k->cctx, payload, b->record_cap - sizeof(*h) - table_len, raw, b->raw, k->w->level);
+	*h = (struct rec_head){ .magic = REC_MAGIC, .flags = REC_ZSTD, .raw = b->raw, .nchunks = b->fresh };
+	if (ZSTD_isError(n) || n > b->raw - b->raw / 32) {
+		memcpy(payload, raw, b->raw);
+		h->flags = 0;
+		n = b->raw;
+	}
+	h->stored = (uint32_t)n;
+	h->table_sum = sum64(h + 1, table_len);
+	h->payload_sum = sum64(payload, n);
+	h->sum = sum64(h, offsetof(struct rec_head, sum));
+	b->record_len = sizeof(*h) + table_len + n;
+}
+
+static void run(void *ctx, void *task)
+{
+	struct worker *k = ctx;
+	struct slab *b = task;
+	size_t need = sizeof(struct rec_head) + b->n * sizeof(struct rec_chunk) + ZSTD_compressBound(b->len);
+	const uint8_t *first = NULL, *end = NULL;
+	struct rec_chunk *table;
+	bool together = true;
+
+	if (b->record_cap < need) {
+		free(b->record);
+		b->record = xmalloc(b->record_cap = need);
+	}
+	b->fresh = b->raw = 0;
+	b->record_len = 0;
+	table = (struct rec_chunk *)(b->record + sizeof(struct rec_head));
+	for (size_t i = 0; i < b->n; i++) {
+		struct slab_item *it = &b->items[i];
+		const uint8_t *p = b->data + it->off;
+
+		if (it->hole)
+			continue;
+		hash_bytes(k->w->s, k->md, p, it->len, &it->hash);
+		if (!claim(k->w, &it->hash))
+			continue;
+		if (first && together && p != end) {
+			memcpy(k->gather, first, b->raw); /* the first gap: from here on into one piece */
+			together = false;
+		}
+		if (!first)
+			first = p;
+		if (!together)
+			memcpy(k->gather + b->raw, p, it->len);
+		end = p + it->len;
+		table[b->fresh++] = (struct rec_chunk){ it->hash, (uint32_t)it->len };
+		b->raw += (uint32_t)it->len;
+	}
+	if (b->fresh)
+		fill_record(k, b, together ? first : k->gather);
+}
+
+static int begin(struct session *w, struct store *s, unsigned threads, int level, struct error **err)
+{
+	struct pool_ops ops = { worker_new, worker_free, run, w };
+	unsigned n = pool_threads(threads);
+
+	w->s = s;
+	w->level = level ? level : LEVEL_DEFAULT;
+	w->pack.fd = -1;
+	w->depth = n * 2 + 2;
+	w->free_slabs = xcalloc(w->depth + 2, sizeof(*w->free_slabs));
+	if (store_load(s, true, err) < 0)
+		return -1;
+	w->pool = pool_new(n, w->depth, &ops);
+	return 0;
+}
+
+int session_begin(struct session *w, struct store *s, unsigned threads, int level, struct error **err)
+{
+	_cleanup_free_ char *path = store_sub(s, ".lock");
+
+	*w = (struct session){ .lock = -1, .s = s, .pack.fd = -1 };
+	w->lock = file_lock(path, false, -1, err);
+	if (w->lock < 0)
+		return -1;
+	return begin(w, s, threads, level, err);
+}
+
+int session_begin_locked(struct session *w, struct store *s, unsigned threads, struct error **err)
+{
+	struct pool_ops ops = { worker_new, worker_free, run, w };
+
+	*w = (struct session){ .lock = -1, .s = s, .pack.fd = -1, .level = LEVEL_DEFAULT, .force = true };
+	w->depth = pool_threads(threads) * 2 + 2;
+	w->free_slabs = xcalloc(w->depth + 2, sizeof(*w->free_slabs));
+	w->pool = pool_new(threads, w->depth, &ops);
+	return 0;
+}
+
+static struct slab *slab_new(const struct session *w)
+{
+	struct slab *b = xcalloc(1, sizeof(*b));
+
+	b->data = xmalloc(SLAB_DATA + w->s->chunker.max);
+	return b;
+}
+
+static void slab_free(struct slab *b)
+{
+	if (!b)
+		return;
+	free(b->data);
+	free(b->items);
+	free(b->record);
+	free(b);
+}
+
+static void give_back(struct session *w, struct slab *b)
+{
+	b->len = b->n = 0;
+	b->listed = false;
+	if (w->nfree < w->depth + 2)
+		w->free_slabs[w->nfree++] = b;
+	else
+		slab_free(b);
+}
+
+static int write_record(struct session *w, struct slab *b, struct error **err)
+{
+	if (!b->fresh)
+		return 0;
+	if (w->pack.fd < 0 && pack_create(w->s->path, &w->pack, err) < 0)
+		return -1;
+	if (pack_append(&w->pack, b->record, b->record_len, err) < 0)
+		return -1;
+	w->fresh += b->raw;
+	w->fresh_chunks += b->fresh;
+	w->stored += b->record_len;
+	return 0;
+}
+
+/* Takes the oldest slab: its record to the pack, its items to whoever makes the list. */
+static int reap(struct session *w, struct error **err)
+{
+	struct slab *b = pool_reap(w->pool);
+	int rc = write_record(w, b, err);
+
+	for (size_t i = 0; b->listed && rc == 0 && i < b->n; i++)
+		rc = w->item(w->arg, &b->items[i], err);
+	give_back(w, b);
+	return rc;
+}
+
+struct slab *session_slab(struct session *w, struct error **err)
+{
+	if (w->nfree == 0 && pool_pending(w->pool) >= w->depth && reap(w, err) < 0)
+		return NULL;
+	if (w->nfree)
+		return w->free_slabs[--w->nfree];
+	return slab_new(w);
+}
+
+void slab_add(struct slab *b, uint32_t off, uint64_t len, bool hole)
+{
+	if (b->n == b->cap) {
+		b->cap = b->cap ? b->cap * 2 : 32;
+		b->items = xreallocarray(b->items, b->cap, sizeof(*b->items));
+	}
+	b->items[b->n++] = (struct slab_item){ .len = len, .off = off, .hole = hole };
+}
+
+static int submit_one(struct session *w, struct slab *b, struct error **err)
+{
+	int rc = 0;
+
+	while (rc == 0 && pool_pending(w->pool) >= w->depth)
+		rc = reap(w, err);
+	if (rc == 0 && w->pack.len >= PACK_MAX) {
+		rc = session_drain(w, err);
+		if (rc == 0)
+			rc = session_seal(w, err);
+	}
+	if (rc < 0)
+		slab_free(b);
+	else
+		pool_submit(w->pool, b);
+	return rc;
+}
+
+/*
+ * Nodes come up while a slab's items are being listed. They wait in metaq until
+ * then: submitting there could reap the next slab in the middle of this one.
+ */
+static int submit_waiting(struct session *w, struct error **err)
+{
+	while (w->nmetaq) {
+		struct slab *b = w->metaq[0];
+
+		memmove(w->metaq, w->metaq + 1, --w->nmetaq * sizeof(struct slab *));
+		if (submit_one(w, b, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+int session_submit(struct session *w, struct slab *b, struct error **err)
+{
+	return submit_one(w, b, err) < 0 ? -1 : submit_waiting(w, err);
+}
+
+static void meta_full(struct session *w)
+{
+	if (!w->meta)
+		return;
+	w->metaq = xreallocarray(w->metaq, w->nmetaq + 1, sizeof(struct slab *));
+	w->metaq[w->nmetaq++] = STEAL(w->meta);
+}
+
+int session_flush_meta(struct session *w, struct error **err)
+{
+	meta_full(w);
+	return submit_waiting(w, err);
+}
+
+void session_chunk(struct session *w, const void *p, size_t n)
+{
+	if (w->meta && (w->meta->len + n > SLAB_DATA || w->meta->n >= REC_CHUNKS_MAX - 1))
+		meta_full(w);
+	if (!w->meta)
+		w->meta = slab_new(w);
+	memcpy(w->meta->data + w->meta->len, p, n);
+	slab_add(w->meta, (uint32_t)w->meta->len, n, false);
+	w->meta->len += n;
+}
+
+int session_drain(struct session *w, struct error **err)
+{
+	while (pool_pending(w->pool))
+		if (reap(w, err) < 0)
+			return -1;
+	return 0;
+}
+
+int session_seal(struct session *w, struct error **err)
+{
+	_cleanup_free_ char *path = NULL, *dir = store_sub(w->s, "packs/.");
+	_cleanup_close_ int dirfd = -1;
+
+	if (w->pack.fd < 0)
+		return 0;
+	dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dirfd < 0)
+		return error_errno(err, errno, "%s", dir);
+	if (file_fsync(w->pack.fd, w->pack.path, err) < 0 || file_fsync(dirfd, dir, err) < 0 ||
+		store_write_index(w->s, w->pack.entries, w->pack.n, &w->pack.id, 1, &path, err) < 0)
+		return -1;
+	w->sealed = xreallocarray(w->sealed, w->nsealed + 1, sizeof(*w->sealed));
+	w->sealed[w->nsealed++] = w->pack.id;
+	pack_out_release(&w->pack);
+	pthread_mutex_lock(&w->s->lock);
+	free(STEAL(w->claims));
+	w->nclaims = w->claims_cap = 0;
+	pthread_mutex_unlock(&w->s->lock);
+	return store_add_index(w->s, path, err);
+}
+
+/* After an error: what was written whole stays usable, so that a second attempt goes on from here. */
+static void keep_whole(struct session *w)
+{
+	_cleanup_error_ struct error *err = NULL;
+
+	if (!w->pack.n)
+		unlink(w->pack.path);
+	else if (ftruncate(w->pack.fd, (off_t)w->pack.len) == 0)
+		session_seal(w, &err);
+	pack_out_release(&w->pack);
+}
+
+void session_end(struct session *w)
+{
+	for (struct slab *b; w->pool && (b = pool_reap(w->pool));)
+		slab_free(b);
+	pool_free(w->pool);
+	if (w->pack.fd >= 0)
+		keep_whole(w);
+	slab_free(w->meta);
+	for (size_t i = 0; i < w->nmetaq; i++)
+		slab_free(w->metaq[i]);
+	free(w->metaq);
+	for (size_t i = 0; i < w->nfree; i++)
+		slab_free(w->free_slabs[i]);
+	free(w->free_slabs);
+	free(w->claims);
+	free(w->sealed);
+	cleanup_close(&w->lock);
+	*w = (struct session){ .lock = -1, .pack.fd = -1 };
+}

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The store: content-addressed chunks in append-only packs, objects made of
+ * chunks, names that point at objects. Owns everything below its directory;
+ * backups, snapshots and images call it. Format: docs/store-format.md.
+ *
+ * Any number of processes may read and write one store at once. A reader takes
+ * no lock. Nothing that a name points at is ever removed. One `struct store`
+ * belongs to one thread; the threads that put and get start are their own.
+ */
+#ifndef CROFT_STORE_STORE_H
+#define CROFT_STORE_STORE_H
+
+#include "base/error.h"
+#include <stdbool.h>
+#include <stdint.h>
+
+#define STORE_HASH 32 /* bytes of a name */
+#define STORE_CHUNK_AVG (64u << 10)
+
+struct store;
+#define _cleanup_store_ __attribute__((cleanup(store_closep)))
+
+/* Makes an empty store; chunk_avg (bytes, power of two, 4 KiB to 256 KiB) 0: the default. */
+int store_create(const char *path, uint32_t chunk_avg, struct error **err);
+/*
+ * Opens a store. What a killed writer left behind is cut back to its last whole
+ * record and said (log). NULL on error: not a store, unknown format, no permission.
+ */
+struct store *store_open(const char *path, struct error **err);
+void store_close(struct store *s); /* NULL is allowed */
+static inline void store_closep(struct store **s)
+{
+	store_close(*s);
+}
+
+struct store_put_result {
+	char object[STORE_HASH * 2 + 1]; /* name of the object, hex */
+	uint64_t size;	 /* of the source as it is read: a qcow2 counts as the disk it holds */
+	uint64_t chunks; /* in the source, holes not counted */
+	uint64_t holes;	 /* bytes that are holes or zeros */
+	uint64_t fresh;	 /* bytes that the store did not have */
+	uint64_t stored; /* bytes that were written for them */
+};
+struct store_put_opts {
+	const char *message; /* or NULL */
+	bool replace;	     /* the name may exist */
+	unsigned threads;    /* 0: one for each core */
+	int level;	     /* of zstd; 0: the default */
+	void (*progress)(void *arg, uint64_t done); /* called from the caller's thread; may be NULL */
+	void *arg;
+};
+/*
+ * Stores a file, a block device, a qcow2 file (the disk in it, by its allocation
+ * map; compressed clusters and backing files are refused), or "-": stdin, under a
+ * name. The name points at the new object only when all of it is on disk.
+ */
+int store_put(struct store *s, const char *name, const char *path, const struct store_put_opts *o,
+	struct store_put_result *ret, struct error **err);
+
+struct store_get_opts {
+	bool update; /* the target exists: only what differs is written */
+	unsigned threads;
+	void (*progress)(void *arg, uint64_t done);
+	void *arg;
+};
+/*
+ * Writes an object (name or object hash) to a new file, or to stdout with "-".
+ * Every chunk is checked against its hash before a byte of it is written. A new
+ * file that could not be completed is removed.
+ */
+int store_get(struct store *s, const char *name, const char *path, const struct store_get_opts *o,
+	struct error **err);
+
+struct store_ref {
+	char *name, *message; /* message may be NULL */
+	char object[STORE_HASH * 2 + 1];
+	uint64_t size, stored; /* bytes; what the put that made it added */
+	int64_t time;	       /* seconds since 1970 */
+};
+void store_ref_free(struct store_ref *r); /* what it holds, not r itself */
+#define _cleanup_store_ref_ __attribute__((cleanup(store_ref_free)))
+/* Sorted by name; the caller frees each and the array. */
+int store_list(struct store *s, struct store_ref **ret, size_t *n, struct error **err);
+int store_show(struct store *s, const char *name, struct store_ref *ret, struct error **err);
+int store_remove(struct store *s, const char *name, struct error **err); /* gc frees the space */
+
+struct store_stats {
+	uint64_t names, chunks, packs, indexes;
+	uint64_t raw;	 /* bytes in all chunks */
+	uint64_t stored; /* bytes of all packs and indexes */
+	uint64_t named;	 /* sum of the sizes of what the names point at */
+};
+int store_stats(struct store *s, struct store_stats *ret, struct error **err);
+
+struct store_verify_result {
+	uint64_t records, bytes; /* read */
+	uint64_t bad;		 /* damaged records and indexes */
+	uint64_t bad_names;	 /* names whose object cannot be read in full */
+};
+/*
+ * Reads everything: each byte of packs and indexes is covered by a checksum, each
+ * chunk by its hash. Damage is said line by line through `say`; returns 0 also when
+ * there is some: look at ret.
+ */
+int store_verify(struct store *s, unsigned threads, void (*say)(void *arg, const char *line),
+	void *arg, struct store_verify_result *ret, struct error **err);
+
+struct store_gc_result {
+	uint64_t chunks, live; /* before; referenced */
+	uint64_t before, after; /* bytes of packs */
+};
+/* Removes what no name leads to. Waits until running writers are done; writers then wait for it. */
+int store_gc(struct store *s, struct store_gc_result *ret, struct error **err);
+
+struct store_copy_result {
+	uint64_t chunks, missing; /* in the objects; copied */
+	uint64_t bytes;		  /* copied, uncompressed */
+};
+/* Copies names (all when n is 0) with what dst lacks. An interrupted copy goes on where it was. */
+int store_copy(struct store *src, struct store *dst, const char *const *names, size_t n,
+	bool replace, struct store_copy_result *ret, struct error **err);
+
+#endif
