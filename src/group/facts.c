@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What {{ }} may name, apps, and the check that all commands name only that. */
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "internal.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static char *environment(const char *attr, void *arg)
+{
+	return xstrdup(getenv(attr));
+}
+
+static void set_number(struct vars *v, const char *object, const char *attr, uint64_t n)
+{
+	_cleanup_free_ char *text = xasprintf("%" PRIu64, n);
+
+	vars_set(v, object, attr, text);
+}
+
+static void node_facts(struct vars *v, const struct group *g, const struct group_node *n, const char *object)
+{
+	vars_set(v, object, "ip", n->address);
+	vars_set(v, object, "hostname", n->name);
+	vars_set(v, object, "mac", n->mac);
+	vars_set(v, object, "name", n->name);
+	vars_set(v, object, "node_id", n->id);
+	vars_set(v, object, "gateway", g->gateway);
+	vars_set(v, object, "prefix", g->prefix);
+	set_number(v, object, "cpu", n->cpu);
+	set_number(v, object, "memory", n->memory);
+	set_number(v, object, "disk", n->disk);
+	MAP_FOR(&n->directories, it)
+	{
+		_cleanup_free_ char *attr = xasprintf("directories.%s", it->key);
+
+		vars_set(v, object, attr, it->value);
+	}
+}
+
+static struct vars *all_facts(const struct group *g)
+{
+	struct vars *v = vars_new();
+
+	vars_set(v, "system", "base_dir", g->base_dir);
+	vars_dynamic(v, "system", environment, NULL);
+	for (size_t i = 0; i < g->nnodes; i++) {
+		const struct group_node *n = &g->nodes[i];
+
+		node_facts(v, g, n, n->name);
+		if (strcmp(n->id, n->name))
+			node_facts(v, g, n, n->id);
+	}
+	return v;
+}
+
+int group_facts(struct group *g, struct error **err)
+{
+	g->vars = all_facts(g);
+	return 0;
+}
+
+static struct group_app *find_app(const struct group *g, const char *name)
+{
+	for (size_t i = 0; i < g->napps; i++)
+		if (!strcmp(g->apps[i].name, name))
+			return &g->apps[i];
+	return NULL;
+}
+
+static void add_app(struct group *g, const char *name, const char *file)
+{
+	struct group_app *a;
+
+	g->apps = xreallocarray(g->apps, g->napps + 1, sizeof(*g->apps));
+	a = &g->apps[g->napps++];
+	*a = (struct group_app){ xstrdup(name), xstrdup(file), path_dirname(file) };
+}
+
+static int external_apps(struct group *g, struct error **err)
+{
+	struct node *map = NULL;
+
+	if (node_map(doc_root(g->doc), "app_configs", &map, err) < 0)
+		return -1;
+	for (size_t i = 0; map && i < map->len; i++) {
+		const char *name = map->keys[i]->text, *rel = NULL;
+		_cleanup_free_ char *path = NULL, *inside = xasprintf("%s/apps/%s.json", g->dir, name);
+
+		if (node_str(map, name, &rel, err) < 0)
+			return -1;
+		path = path_join(g->base_dir, rel);
+		if (!file_exists(path))
+			return node_error(map->items[i], err, "app %s: there is no file %s", name, path);
+		if (file_exists(inside))
+			return node_error(map->keys[i], err, "app %s: it is defined in apps/%s.json as well", name, name);
+		add_app(g, name, path);
+	}
+	return 0;
+}
+
+/* The apps that a node has; null means that it hasn't got it. */
+static int node_apps(struct group *g, struct group_node *n, struct error **err)
+{
+	struct node *map = NULL;
+
+	if (node_map(n->at, "apps", &map, err) < 0)
+		return -1;
+	for (size_t i = 0; map && i < map->len; i++) {
+		const char *name = map->keys[i]->text;
+		_cleanup_free_ char *path = xasprintf("%s/apps/%s.json", g->dir, name);
+		const struct node *v = map->items[i];
+
+		if (v->type == NODE_NULL)
+			continue;
+		if (v->type != NODE_MAP)
+			return node_error(v, err, "app %s: a map of its parameters is needed, this is %s", name, node_type_name(v->type));
+		if (name_check("app", name, err) < 0)
+			return error_wrap(err, "%s:%d:%d", doc_name(g->doc), map->keys[i]->line, map->keys[i]->col);
+		if (!strcmp(name, "system") || !strcmp(name, "app"))
+			return node_error(map->keys[i], err, "app %s: this name has a meaning of its own in {{ }}", name);
+		for (size_t k = 0; k < g->nnodes; k++)
+			if (!strcmp(name, g->nodes[k].name) || !strcmp(name, g->nodes[k].id))
+				return node_error(map->keys[i], err, "app %s: a node has this name", name);
+		strv_add(&n->apps, name);
+		if (find_app(g, name))
+			continue;
+		if (!file_exists(path)) {
+			node_error(map->keys[i], err, "app %s: there is no file %s", name, path);
+			return error_hint(err, "write it, or name one elsewhere under app_configs");
+		}
+		add_app(g, name, path);
+	}
+	return 0;
+}
+
+int group_read_apps(struct group *g, struct error **err)
+{
+	if (external_apps(g, err) < 0)
+		return -1;
+	for (size_t i = 0; i < g->nnodes; i++)
+		if (node_apps(g, &g->nodes[i], err) < 0)
+			return -1;
+	return 0;
+}
+
+static int check_phase(const struct group *g, const struct group_node *n, const char *key, const struct strv *commands, struct error **err)
+{
+	for (size_t i = 0; i < commands->len; i++) {
+		_cleanup_free_ char *text = vars_expand(g->vars, commands->v[i], group_command_at(n, key, i), NULL, err);
+
+		if (!text)
+			return -1;
+	}
+	return 0;
+}
+
+static int check_command(const struct vars *v, const struct node *at, const char *key, struct error **err)
+{
+	_cleanup_strv_ struct strv list = STRV_INIT;
+	const struct node *c = node_get(at, key);
+
+	if (group_strings(at, key, &list, err) < 0)
+		return -1;
+	for (size_t k = 0; k < list.len; k++) {
+		_cleanup_free_ char *text = vars_expand(v, list.v[k], c->type == NODE_LIST ? c->items[k] : c, NULL, err);
+
+		if (!text)
+			return -1;
+	}
+	return 0;
+}
+
+/* An app's commands as this node would run them: with the parameters of its own apps and no other's. */
+static int check_app(const struct group *g, const struct group_node *n, const struct group_app *a, const struct node *root,
+	struct error **err)
+{
+	const struct node *apps = node_get(n->at, "apps");
+	struct node *commands = NULL;
+	struct vars *v;
+	int rc = 0;
+
+	if (node_map(root, "commands", &commands, err) < 0)
+		return -1;
+	v = all_facts(g);
+	vars_set(v, "app", "dir", a->dir);
+	for (size_t i = 0; i < apps->len; i++)
+		for (size_t k = 0; k < apps->items[i]->len; k++)
+			if (apps->items[i]->items[k]->text)
+				vars_set(v, apps->keys[i]->text, apps->items[i]->keys[k]->text, apps->items[i]->items[k]->text);
+	for (size_t i = 0; commands && rc == 0 && i < commands->len; i++)
+		rc = check_command(v, commands, commands->keys[i]->text, err);
+	vars_free(v);
+	return rc < 0 && !strstr((*err)->msg, n->name) ? error_hint(err, "node %s has this app", n->name) : rc;
+}
+
+static int check_app_file(const struct group *g, const struct group_app *a, struct error **err)
+{
+	static const char *const known[] = { "name", "version", "description", "source", "target", "source_bin", "target_bin",
+		"directories", "commands", NULL };
+	_cleanup_doc_ struct doc *d = doc_load(a->file, err);
+	const char *name = a->name;
+
+	if (!d || node_known(doc_root(d), "app", known, err) < 0 || node_str(doc_root(d), "name", &name, err) < 0)
+		return -1;
+	if (strcmp(name, a->name))
+		return node_error(node_get(doc_root(d), "name"), err, "name: '%s'; the group calls it '%s'", name, a->name);
+	for (size_t i = 0; i < g->nnodes; i++)
+		if (strv_has(&g->nodes[i].apps, a->name) && check_app(g, &g->nodes[i], a, doc_root(d), err) < 0)
+			return -1;
+	return 0;
+}
+
+int group_check_commands(const struct group *g, struct error **err)
+{
+	for (size_t i = 0; i < g->nnodes; i++) {
+		const struct group_node *n = &g->nodes[i];
+
+		if (check_phase(g, n, "init_commands", &n->init, err) < 0 ||
+			check_phase(g, n, "instance_commands", &n->instance, err) < 0)
+			return -1;
+	}
+	for (size_t i = 0; i < g->napps; i++)
+		if (check_app_file(g, &g->apps[i], err) < 0)
+			return -1;
+	return 0;
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What the files of group/ share among themselves. */
+#ifndef CROFT_GROUP_INTERNAL_H
+#define CROFT_GROUP_INTERNAL_H
+
+#include "group/group.h"
+#include "machine/machine.h"
+
+char *group_record_dir(const char *name);	       /* DATA/groups/NAME; new */
+char *group_net_dir(const char *name);		       /* DATA/groups/NAME/net; new */
+/* Held while a command changes the group; made when absent. Returns the fd. */
+int group_lock(const char *name, struct error **err);
+
+/* Prefix and address of every node: from the record, from the file, else computed from the names alone. */
+int group_addresses(struct group *g, struct error **err);
+int group_write_record(const struct group *g, struct error **err);
+
+/* Fills g->vars. */
+int group_facts(struct group *g, struct error **err);
+/* Every command of the file is expanded once, so that what is wrong is found before anything starts. */
+int group_check_commands(const struct group *g, struct error **err);
+int group_read_apps(struct group *g, struct error **err);
+
+/* What each node's template is. Needs the images. */
+int group_templates(struct group *g, struct error **err);
+/* The definition of a node's machine as it would be created. */
+int group_machine_def(const struct group *g, const struct group_node *n, struct machine_def *d, struct error **err);
+
+/* Appends strings of a list, or one string, to l; each at least not empty. */
+int group_strings(const struct node *n, const char *key, struct strv *l, struct error **err);
+const struct node *group_command_at(const struct group_node *n, const char *key, size_t i);
+
+/*
+ * Work on several members at the same time, each in a process of its own, which ends with ours. In it `say` tells what is being
+ * done, `line` prints one line of output under the member's name.
+ */
+struct worker;
+void worker_state(struct worker *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void worker_line(struct worker *w, const char *text, size_t len);
+/* Ends the member's line of progress. */
+void worker_done(struct worker *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+struct work {
+	const char *label;
+	void *arg;
+	int (*fn)(struct worker *w, void *arg, struct error **err);
+};
+/* Failures are reported as they come; the error that is returned names who failed, with the class of the first. */
+int work_run(const struct work *all, size_t n, const char *what, struct error **err);
+/* One member's failure, printed. */
+void work_report(const char *label, const struct error *e);
+
+/* Runs those of the node's commands ("init" or "instance") that have not been run. */
+int group_run_commands(const struct group *g, const struct group_node *n, const char *phase, struct machine *m,
+	struct worker *w, struct error **err);
+/* How many of them there are to run. */
+size_t group_commands_left(const struct group_node *n, const char *phase);
+
+#endif

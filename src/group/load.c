@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* From a name to a group that has been checked. */
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "base/units.h"
+#include "internal.h"
+
+#include <dirent.h>
+#include <string.h>
+
+#define DEFAULT_CPU 1
+#define DEFAULT_MEMORY ((uint64_t)1 << 30)
+#define DEFAULT_DISK ((uint64_t)5 << 30)
+#define NODES_MAX 200
+
+static const char *const places[] = { "dev_configs/", "src/dev_configs/", "" };
+static const char *const suffixes[] = { ".json", ".yaml", ".yml" };
+
+char *group_name_of(const char *name, struct error **err)
+{
+	const char *base = path_basename(name);
+	size_t n = strlen(base);
+	char *ret;
+
+	for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++) {
+		size_t k = strlen(suffixes[i]);
+
+		if (n > k && !strcmp(base + n - k, suffixes[i])) {
+			n -= k;
+			break;
+		}
+	}
+	ret = xstrndup(base, n);
+	if (name_check("group", ret, err) == 0)
+		return ret;
+	free(ret);
+	return NULL;
+}
+
+static bool is_file(const char *path)
+{
+	return file_exists(path) && !file_is_dir(path);
+}
+
+/* The file that the record names, when the group was brought up from elsewhere. */
+static char *recorded_file(const char *name)
+{
+	_cleanup_free_ char *dir = group_record_dir(name), *path = path_join(dir, "group.json");
+	_cleanup_error_ struct error *e = NULL;
+	_cleanup_doc_ struct doc *d = file_exists(path) ? doc_load(path, &e) : NULL;
+	const char *file = NULL;
+
+	if (!d || node_str(doc_root(d), "file", &file, &e) < 0 || !file || !is_file(file))
+		return NULL;
+	return xstrdup(file);
+}
+
+static char *find_file(const char *name, struct error **err)
+{
+	_cleanup_free_ char *plain = NULL;
+	_cleanup_strv_ struct strv all = STRV_INIT;
+	_cleanup_error_ struct error *e = NULL;
+	const char *near;
+	char *found;
+
+	for (size_t i = 0; i < ARRAY_SIZE(places) && *name != '/'; i++)
+		for (size_t k = 0; k < ARRAY_SIZE(suffixes); k++) {
+			_cleanup_free_ char *p = xasprintf("%s%s%s", places[i], name, suffixes[k]);
+
+			if (is_file(p))
+				return STEAL(p);
+		}
+	if (is_file(name))
+		return xstrdup(name);
+	plain = group_name_of(name, err);
+	if (!plain)
+		return NULL;
+	found = recorded_file(plain);
+	if (found)
+		return found;
+	error_set(err, ERR_NOT_FOUND, "group %s: there is no dev_configs/%s.json, src/dev_configs/%s.json, %s.json or %s.yaml here", name,
+		name, name, name, name);
+	near = group_names(&all, &e) == 0 ? nearest_name(name, (const char *const *)all.v, all.len) : NULL;
+	if (near)
+		error_hint(err, "did you mean '%s'?", near);
+	else
+		error_hint(err, "go to the folder of the group's file, or give the file's path");
+	return NULL;
+}
+
+int group_strings(const struct node *n, const char *key, struct strv *l, struct error **err)
+{
+	const struct node *v = node_get(n, key);
+	size_t len = v && v->type == NODE_LIST ? v->len : 1;
+
+	if (!v || v->type == NODE_NULL)
+		return 0;
+	for (size_t i = 0; i < len; i++) {
+		const struct node *s = v->type == NODE_LIST ? v->items[i] : v;
+
+		if (s->type != NODE_STRING)
+			return node_error(s, err, "%s: a string%s is needed, this is %s", key, v->type == NODE_LIST ? "" : " or a list of strings",
+				node_type_name(s->type));
+		if (!s->text[strspn(s->text, " \t\n")])
+			return node_error(s, err, "%s: the command is empty", key);
+		strv_add(l, s->text);
+	}
+	return 0;
+}
+
+const struct node *group_command_at(const struct group_node *n, const char *key, size_t i)
+{
+	const struct node *v = node_get(n->at, key);
+
+	return v && v->type == NODE_LIST ? v->items[i] : v;
+}
+
+static int read_params(const struct node *at, struct group_node *n, struct error **err)
+{
+	static const char *const known[] = { "cpu", "memory", "disk", NULL };
+	struct node *p = NULL;
+
+	n->cpu = DEFAULT_CPU;
+	n->memory = DEFAULT_MEMORY;
+	n->disk = DEFAULT_DISK;
+	if (node_map(at, "vm_params", &p, err) < 0)
+		return -1;
+	if (!p)
+		return 0;
+	n->has_cpu = node_get(p, "cpu");
+	n->has_memory = node_get(p, "memory");
+	n->has_disk = node_get(p, "disk");
+	if (node_known(p, "vm_params", known, err) < 0 || node_u64(p, "cpu", 1, 255, &n->cpu, err) < 0 ||
+		node_size(p, "memory", &n->memory, err) < 0 || node_size(p, "disk", &n->disk, err) < 0)
+		return -1;
+	if (n->memory < (16u << 20))
+		return node_error(node_get(p, "memory"), err, "memory: %s; a machine needs 16M at least", node_get(p, "memory")->text);
+	return 0;
+}
+
+static int read_directories(const struct node *at, struct group_node *n, struct error **err)
+{
+	struct node *dirs = NULL;
+
+	n->directories.free_value = free;
+	if (node_map(at, "directories", &dirs, err) < 0)
+		return -1;
+	for (size_t i = 0; dirs && i < dirs->len; i++) {
+		const char *path = NULL;
+
+		if (node_str(dirs, dirs->keys[i]->text, &path, err) < 0)
+			return -1;
+		map_set(&n->directories, dirs->keys[i]->text, xstrdup(path));
+	}
+	return 0;
+}
+
+static int read_network(const struct node *at, struct group *g, const char **lan, struct error **err)
+{
+	static const char *const known[] = { "lan_id", "type", "ip", NULL };
+	const char *type = NULL, *ip = NULL;
+	struct node *net = NULL;
+
+	if (node_map(at, "network", &net, err) < 0)
+		return -1;
+	if (!net)
+		return 0;
+	if (node_known(net, "network", known, err) < 0 || node_str(net, "lan_id", lan, err) < 0 ||
+		node_str(net, "type", &type, err) < 0 || node_str(net, "ip", &ip, err) < 0)
+		return -1;
+	if (type && strcmp(type, "bridge") && strcmp(type, "nat"))
+		return node_error(node_get(net, "type"), err, "type: '%s' is neither bridge nor nat", type);
+	return 0;
+}
+
+static int read_node(struct group *g, const struct node *key, const struct node *at, struct group_node *n, struct error **err)
+{
+	static const char *const known[] = { "node_id", "vm_template", "vm_params", "network", "init_commands", "instance_commands",
+		"directories", "apps", NULL };
+	const char *id = key->text, *tpl = NULL, *lan = NULL;
+
+	n->at = at;
+	n->name = xstrdup(key->text);
+	n->full = xasprintf("%s/%s", g->name, n->name);
+	machine_mac(n->full, 0, n->mac);
+	if (name_check("node", n->name, err) < 0)
+		return error_wrap(err, "%s:%d:%d", doc_name(g->doc), key->line, key->col);
+	if (node_known(at, n->name, known, err) < 0 || node_str(at, "node_id", &id, err) < 0 ||
+		node_str(at, "vm_template", &tpl, err) < 0 || read_params(at, n, err) < 0 || read_network(at, g, &lan, err) < 0 ||
+		read_directories(at, n, err) < 0 || group_strings(at, "init_commands", &n->init, err) < 0 ||
+		group_strings(at, "instance_commands", &n->instance, err) < 0)
+		return -1;
+	n->id = xstrdup(id);
+	n->template = xstrdup(tpl);
+	if (name_check("node_id", id, err) < 0)
+		return error_wrap(err, "%s:%d:%d", doc_name(g->doc), node_get(at, "node_id")->line, node_get(at, "node_id")->col);
+	return 0;
+}
+
+/* Names are also objects of {{ }}, so each means one thing. */
+static int check_names(const struct group *g, struct error **err)
+{
+	for (size_t i = 0; i < g->nnodes; i++) {
+		const struct group_node *n = &g->nodes[i];
+		const struct node *at = node_get(n->at, "node_id") ? node_get(n->at, "node_id") : n->at;
+
+		if (!strcmp(n->name, "system") || !strcmp(n->name, "app") || !strcmp(n->id, "system") || !strcmp(n->id, "app"))
+			return node_error(at, err, "%s: system and app have a meaning of their own in {{ }}; take another name", n->name);
+		for (size_t k = 0; k < g->nnodes; k++)
+			if (k != i && (!strcmp(n->id, g->nodes[k].name) || (k < i && !strcmp(n->id, g->nodes[k].id))))
+				return node_error(at, err, "%s: its node_id '%s' is also that of %s", n->name, n->id, g->nodes[k].name);
+	}
+	return 0;
+}
+
+static int read_nodes(struct group *g, struct error **err)
+{
+	const struct node *root = doc_root(g->doc);
+	struct node *nodes = NULL;
+
+	if (node_map(root, "nodes", &nodes, err) < 0)
+		return -1;
+	if (!nodes || !nodes->len)
+		return node_error(nodes ? nodes : root, err, "nodes: a group needs one node at least");
+	if (nodes->len > NODES_MAX)
+		return node_error(nodes, err, "nodes: %zu; at most %d are possible", nodes->len, NODES_MAX);
+	g->nodes = xcalloc(nodes->len, sizeof(*g->nodes));
+	for (size_t i = 0; i < nodes->len; i++) {
+		g->nnodes++;
+		if (read_node(g, nodes->keys[i], nodes->items[i], &g->nodes[i], err) < 0)
+			return -1;
+	}
+	return check_names(g, err);
+}
+
+/* More than one lan_id, or a nat: accepted, and not yet imitated. */
+static void warn_network(struct group *g)
+{
+	const char *first = NULL;
+
+	for (size_t i = 0; i < g->nnodes; i++) {
+		const struct node *net = node_get(g->nodes[i].at, "network"), *lan = node_get(net, "lan_id"), *type = node_get(net, "type");
+
+		if (lan && !first)
+			first = lan->text;
+		if ((lan && strcmp(lan->text, first)) || (type && !strcmp(type->text, "nat"))) {
+			strv_addf(&g->warnings, "%s:%d:%d: network: all nodes share one network; NAT and separate networks are not imitated yet",
+				doc_name(g->doc), net->line, net->col);
+			return;
+		}
+	}
+}
+
+static int read_order(struct group *g, struct error **err)
+{
+	struct node *list = NULL;
+
+	if (node_list(doc_root(g->doc), "instance_order", &list, err) < 0)
+		return -1;
+	for (size_t i = 0; list && i < list->len; i++) {
+		const struct node *v = list->items[i];
+		_cleanup_error_ struct error *e = NULL;
+		const struct group_node *n;
+
+		if (v->type != NODE_STRING && v->type != NODE_NUMBER)
+			return node_error(v, err, "instance_order: a node's name is needed, this is %s", node_type_name(v->type));
+		n = group_node(g, v->text, &e);
+		if (!n) {
+			node_error(v, err, "instance_order: no node is named '%s'", v->text);
+			return e->hint ? error_hint(err, "%s", e->hint) : -1;
+		}
+		if (strv_has(&g->order, n->name))
+			return node_error(v, err, "instance_order: '%s' stands here a second time", v->text);
+		strv_add(&g->order, n->name);
+	}
+	for (size_t i = 0; i < g->nnodes; i++) {
+		const struct group_node *n = &g->nodes[i];
+		const struct node *key = node_key(n->at, "instance_commands");
+
+		if (n->instance.len && !strv_has(&g->order, n->name))
+			strv_addf(&g->warnings, "%s:%d:%d: %s is not in instance_order: its instance_commands are not run", doc_name(g->doc),
+				key->line, key->col, n->name);
+	}
+	return 0;
+}
+
+static int read_all(struct group *g, struct error **err)
+{
+	static const char *const known[] = { "nodes", "instance_order", "app_configs", "network", NULL };
+
+	if (node_known(doc_root(g->doc), "group", known, err) < 0 || read_nodes(g, err) < 0 || read_order(g, err) < 0)
+		return -1;
+	warn_network(g);
+	if (group_addresses(g, err) < 0 || group_facts(g, err) < 0 || group_read_apps(g, err) < 0)
+		return -1;
+	return group_check_commands(g, err);
+}
+
+int group_load(const char *name, struct group **ret, struct error **err)
+{
+	_cleanup_group_ struct group *g = xcalloc(1, sizeof(*g));
+	_cleanup_free_ char *file = find_file(name, err);
+
+	if (!file)
+		return -1;
+	g->name = group_name_of(file, err);
+	if (!g->name)
+		return -1;
+	g->file = path_absolute(file);
+	g->dir = path_dirname(g->file);
+	g->base_dir = !strcmp(path_basename(g->dir), "dev_configs") ? path_dirname(g->dir) : xstrdup(g->dir);
+	g->record = group_record_dir(g->name);
+	g->doc = doc_load(file, err);
+	if (!g->doc || read_all(g, err) < 0)
+		return -1;
+	*ret = STEAL(g);
+	return 0;
+}
+
+void group_free(struct group *g)
+{
+	if (!g)
+		return;
+	for (size_t i = 0; i < g->nnodes; i++) {
+		struct group_node *n = &g->nodes[i];
+		char *all[] = { n->name, n->id, n->full, n->template, n->taken, n->image, n->machine_file, n->address };
+
+		for (size_t k = 0; k < ARRAY_SIZE(all); k++)
+			free(all[k]);
+		strv_free(&n->init);
+		strv_free(&n->instance);
+		strv_free(&n->apps);
+		map_free(&n->directories);
+	}
+	for (size_t i = 0; i < g->napps; i++) {
+		free(g->apps[i].name);
+		free(g->apps[i].file);
+		free(g->apps[i].dir);
+	}
+	free(g->nodes);
+	free(g->apps);
+	free(g->name);
+	free(g->file);
+	free(g->dir);
+	free(g->base_dir);
+	free(g->record);
+	free(g->prefix);
+	free(g->gateway);
+	strv_free(&g->order);
+	strv_free(&g->warnings);
+	vars_free(g->vars);
+	doc_free(g->doc);
+	free(g);
+}
+
+struct group_node *group_node(const struct group *g, const char *name, struct error **err)
+{
+	_cleanup_strv_ struct strv all = STRV_INIT;
+	_cleanup_free_ char *list = NULL;
+	const char *near;
+
+	for (size_t i = 0; i < g->nnodes; i++)
+		if (!strcmp(g->nodes[i].name, name))
+			return &g->nodes[i];
+	for (size_t i = 0; i < g->nnodes; i++)
+		if (g->nodes[i].id && !strcmp(g->nodes[i].id, name))
+			return &g->nodes[i];
+	for (size_t i = 0; i < g->nnodes; i++)
+		strv_add(&all, g->nodes[i].name);
+	error_set(err, ERR_NOT_FOUND, "group %s has no node '%s'", g->name, name);
+	near = nearest_name(name, (const char *const *)all.v, all.len);
+	list = strv_join(&all, ", ");
+	if (near)
+		error_hint(err, "did you mean '%s'?", near);
+	else
+		error_hint(err, "its nodes are %s", list);
+	return NULL;
+}
+
+static int add_recorded(struct strv *ret, struct error **err)
+{
+	_cleanup_free_ char *path = path_data("groups");
+	_cleanup_closedir_ DIR *d = opendir(path);
+
+	for (struct dirent *e; d && (e = readdir(d));)
+		if (e->d_name[0] != '.' && group_exists(e->d_name))
+			strv_add(ret, e->d_name);
+	return 0;
+}
+
+/* A file of a folder is a group when it has nodes: other JSON lies about in working directories. */
+static void add_described(const char *place, struct strv *ret)
+{
+	const char *dir = *place ? place : ".";
+	_cleanup_closedir_ DIR *d = opendir(dir);
+
+	for (struct dirent *e; d && (e = readdir(d));) {
+		const char *dot = strrchr(e->d_name, '.');
+		_cleanup_free_ char *path = path_join(dir, e->d_name), *name = NULL;
+		_cleanup_error_ struct error *err = NULL;
+		_cleanup_doc_ struct doc *doc = NULL;
+
+		if (!dot || e->d_name[0] == '.' || (strcmp(dot, ".json") && strcmp(dot, ".yaml") && strcmp(dot, ".yml")))
+			continue;
+		doc = doc_load(path, &err);
+		if (!doc || !node_get(doc_root(doc), "nodes"))
+			continue;
+		name = group_name_of(path, &err);
+		if (name && !strv_has(ret, name))
+			strv_add(ret, name);
+	}
+}
+
+int group_names(struct strv *ret, struct error **err)
+{
+	if (add_recorded(ret, err) < 0)
+		return -1;
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++)
+		add_described(places[i], ret);
+	strv_sort(ret);
+	return 0;
+}

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "base/units.h"
+#include "conf/settings.h"
+#include "internal.h"
+#include "net/net.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define NET_MS 10000
+
+struct member {
+	const struct group *g;
+	const struct group_node *n;
+	const struct group_up_opts *o;
+	const char *net_dir;
+};
+
+static bool exists(const struct group_node *n)
+{
+	_cleanup_free_ char *sub = xasprintf("machines/%s/machine.json", n->full), *path = path_data(sub);
+
+	return file_exists(path);
+}
+
+/* Value of a line of /proc/meminfo (proc(5)) in bytes. */
+static uint64_t meminfo(const char *key)
+{
+	_cleanup_fclose_ FILE *f = fopen("/proc/meminfo", "re");
+	char line[256];
+	unsigned long long kib;
+
+	while (f && fgets(line, sizeof(line), f))
+		if (!strncmp(line, key, strlen(key)) && sscanf(line + strlen(key), ": %llu kB", &kib) == 1)
+			return (uint64_t)kib << 10;
+	return 0;
+}
+
+/* More memory than the host has at all can't work; more than is free now may. */
+static int check_resources(const struct group *g, struct error **err)
+{
+	uint64_t want = 0, total = meminfo("MemTotal") + meminfo("SwapTotal"), free_now = meminfo("MemAvailable");
+	char a[16], b[16];
+
+	for (size_t i = 0; i < g->nnodes; i++) {
+		_cleanup_error_ struct error *e = NULL;
+		_cleanup_machine_ struct machine *m = exists(&g->nodes[i]) ? machine_open(g->nodes[i].full, &e) : NULL;
+		enum machine_state s = m ? machine_state(m) : MACHINE_STOPPED;
+
+		if (s == MACHINE_STOPPED || s == MACHINE_CRASHED)
+			want += m ? m->def.memory : g->nodes[i].memory;
+	}
+	if (total && want > total) {
+		error_set(err, ERR_STATE, "group %s: its machines need %s of memory, this computer has %s with swap", g->name,
+			format_size(want, a), format_size(total, b));
+		return error_hint(err, "give the nodes less memory (vm_params)");
+	}
+	if (free_now && want > free_now)
+		log_warn("group %s: its machines may use %s of memory, %s are free", g->name, format_size(want, a),
+			format_size(free_now, b));
+	return 0;
+}
+
+static void net_json(const struct group *g, struct buf *b)
+{
+	_cleanup_free_ char *machines = path_data("machines");
+
+	buf_adds(b, "{\"group\":");
+	json_quote(b, g->name);
+	buf_addf(b, ",\"zones\":[{\"name\":\"lan\",\"prefix\":\"%s\",\"gateway\":\"%s\",\"domain\":\"%s.croft\",\"outside\":true}],\"ports\":[",
+		g->prefix, g->gateway, g->name);
+	for (size_t i = 0; i < g->nnodes; i++) {
+		const struct group_node *n = &g->nodes[i];
+		_cleanup_free_ char *sock = xasprintf("%s/%s/run/net0.sock", machines, n->full);
+
+		/* Names are checked (name_check), so they need no quoting; the path may hold anything. */
+		buf_addf(b, "%s{\"node\":\"%s\",\"zone\":\"lan\",\"mac\":\"%s\",\"address\":\"%s\",\"names\":[\"%s\",\"%s.%s.croft\"",
+			i ? "," : "", n->name, n->mac, n->address, n->name, n->name, g->name);
+		if (strcmp(n->id, n->name))
+			buf_addf(b, ",\"%s\",\"%s.%s.croft\"", n->id, n->id, g->name);
+		buf_adds(b, "],\"socket\":");
+		json_quote(b, sock);
+		buf_addc(b, '}');
+	}
+	buf_adds(b, "],\"forwards\":[]}\n");
+}
+
+static int start_net(const struct group *g, const char *dir, struct error **err)
+{
+	_cleanup_buf_ struct buf b = BUF_INIT;
+
+	net_json(g, &b);
+	if (file_mkdirs(dir, 0700, err) < 0 || net_configure(dir, b.data, err) < 0 || net_start(dir, err) < 0)
+		return error_wrap(err, "group %s: network", g->name);
+	return 0;
+}
+
+static int attach(const char *net_dir, struct error **err)
+{
+	_cleanup_free_ char *answer = net_request(net_dir, "{\"op\":\"attach\"}", NET_MS, err);
+
+	return answer ? 0 : error_wrap(err, "network");
+}
+
+static int create(const struct member *x, struct error **err)
+{
+	struct machine_def d;
+	int rc = group_machine_def(x->g, x->n, &d, err);
+
+	if (rc == 0 && d.ndisks && x->n->has_disk && d.disks[0].size > x->n->disk) {
+		char a[16], b[16];
+
+		log_info("%s: disk: %s is less than the image has, %s is taken", x->n->name, format_size(x->n->disk, a),
+			format_size(d.disks[0].size, b));
+	}
+	if (rc == 0)
+		rc = machine_create(&d, err);
+	machine_def_clear(&d);
+	return rc;
+}
+
+static void note_changes(const struct member *x, const struct machine *m)
+{
+	if ((x->n->has_memory && m->def.memory != x->n->memory) || (x->n->has_cpu && m->def.cores != x->n->cpu))
+		log_warn("%s: cpu or memory in the file differ from the machine's; they take effect when it is made again", x->n->name);
+}
+
+static int bring_up(struct worker *w, void *arg, struct error **err)
+{
+	const struct member *x = arg;
+	_cleanup_machine_ struct machine *m = NULL;
+	struct machine_start_opts so = { .accel = x->o->accel };
+	uint64_t begin = loop_now();
+	bool already = false;
+
+	if (!exists(x->n)) {
+		worker_state(w, "creating");
+		if (create(x, err) < 0)
+			return -1;
+	}
+	m = machine_open(x->n->full, err);
+	if (!m)
+		return -1;
+	note_changes(x, m);
+	worker_state(w, "starting");
+	if (machine_start(m, &so, &already, err) < 0 || attach(x->net_dir, err) < 0)
+		return -1;
+	worker_state(w, "booting");
+	if (machine_wait_ready(m, -1, err) < 0)
+		return -1;
+	if (!x->o->machines_only && group_run_commands(x->g, x->n, "init", m, w, err) < 0)
+		return -1;
+	worker_done(w, "%s in %.1f s, %s", already ? "was running, ready" : "ready", (double)(loop_now() - begin) / 1e9, x->n->address);
+	return 0;
+}
+
+static int run_instance(struct worker *w, void *arg, struct error **err)
+{
+	const struct member *x = arg;
+	_cleanup_machine_ struct machine *m = machine_open(x->n->full, err);
+
+	if (!m || group_run_commands(x->g, x->n, "instance", m, w, err) < 0)
+		return -1;
+	worker_done(w, "instance_commands done");
+	return 0;
+}
+
+/* One machine after the other, as the file orders; a failure does not keep the later ones from theirs. */
+static int run_instances(const struct group *g, const struct group_up_opts *o, struct error **err)
+{
+	size_t failures = 0;
+
+	for (size_t i = 0; i < g->order.len; i++) {
+		_cleanup_error_ struct error *e = NULL;
+		const struct group_node *n = group_node(g, g->order.v[i], &e);
+		struct member x = { .g = g, .n = n, .o = o };
+		struct work work = { n->name, &x, run_instance };
+
+		if (!group_commands_left(n, "instance"))
+			continue;
+		if (work_run(&work, 1, g->name, &e) == 0)
+			continue;
+		if (e->cls == ERR_INTR)
+			return error_move(err, &e);
+		failures++;
+		if (!*err)
+			error_move(err, &e);
+	}
+	return failures ? -1 : 0;
+}
+
+static int bring_all_up(struct group *g, const struct group_up_opts *o, struct error **err)
+{
+	_cleanup_free_ char *net_dir = group_net_dir(g->name), *what = xasprintf("group %s", g->name);
+	struct member *m = xcalloc(g->nnodes, sizeof(*m));
+	struct work *work = xcalloc(g->nnodes, sizeof(*work));
+	int rc = start_net(g, net_dir, err);
+
+	for (size_t i = 0; i < g->nnodes; i++) {
+		m[i] = (struct member){ g, &g->nodes[i], o, net_dir };
+		work[i] = (struct work){ g->nodes[i].name, &m[i], bring_up };
+	}
+	if (rc == 0)
+		rc = work_run(work, g->nnodes, what, err);
+	if (rc < 0 && (*err)->cls != ERR_INTR && !o->machines_only && g->order.len)
+		error_hint(err, "instance_commands wait until all machines are ready; `croft group %s up` goes on", g->name);
+	if (rc == 0 && !o->machines_only)
+		rc = run_instances(g, o, err);
+	free(work);
+	free(m);
+	return rc;
+}
+
+/* All that can be known before anything is started. */
+static int prepare(struct group *g, const struct group_up_opts *o, struct error **err)
+{
+	_cleanup_free_ char *sub = xasprintf("machines/%s/machine.json", g->name), *machine = path_data(sub);
+
+	if (file_exists(machine)) {
+		error_set(err, ERR_STATE, "group %s: a machine of that name exists", g->name);
+		return error_hint(err, "remove it (croft vm remove %s), or name the group's file otherwise", g->name);
+	}
+	for (size_t i = 0; o->machines_only && i < g->nnodes; i++)
+		if (!exists(&g->nodes[i])) {
+			error_set(err, ERR_STATE, "group %s: %s was not created yet", g->name, g->nodes[i].name);
+			return error_hint(err, "croft group %s up", g->name);
+		}
+	if (!o->machines_only && group_templates(g, err) < 0)
+		return -1;
+	return check_resources(g, err);
+}
+
+static void tell(const struct group *g)
+{
+	for (size_t i = 0; i < g->warnings.len; i++)
+		log_warn("%s", g->warnings.v[i]);
+	for (size_t i = 0; i < g->nnodes; i++)
+		if (g->nodes[i].taken && !exists(&g->nodes[i]))
+			log_info("%s: %s", g->nodes[i].name, g->nodes[i].taken);
+}
+
+int group_up(struct group *g, const struct group_up_opts *o, struct error **err)
+{
+	static const struct group_up_opts none;
+	_cleanup_close_ int lock = -1;
+
+	if (!o)
+		o = &none;
+	if (prepare(g, o, err) < 0)
+		return -1;
+	tell(g);
+	lock = group_lock(g->name, err);
+	if (lock < 0 || group_write_record(g, err) < 0)
+		return -1;
+	return bring_all_up(g, o, err);
+}
