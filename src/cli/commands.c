@@ -25,6 +25,17 @@ const struct command *const commands[] = {
 	&cmd_image_list,
 	&cmd_image_show,
 	&cmd_image_remove,
+#ifdef CROFT_STORE
+	&cmd_store_put,
+	&cmd_store_get,
+	&cmd_store_list,
+	&cmd_store_show,
+	&cmd_store_remove,
+	&cmd_store_verify,
+	&cmd_store_gc,
+	&cmd_store_copy,
+	&cmd_store_stats,
+#endif
 #ifdef CROFT_GROUP
 	&cmd_group_up,
 	&cmd_group_create_vms,

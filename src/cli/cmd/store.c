@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* croft store ... */
+#include "cli/cli.h"
+#include "cli/cmd/cmd.h"
+
+#include "base/cleanup.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "base/progress.h"
+#include "base/file.h"
+#include "base/units.h"
+#include "store/store.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <string.h>
+#include <time.h>
+
+static char *store_path(const struct cmd_args *a)
+{
+	const char *given = arg_str(a, "store");
+
+	return given ? path_absolute(given) : path_data("store");
+}
+
+/* With make: a store that is not there yet is made. */
+static struct store *open_at(const char *path, bool make, const char *chunk, struct error **err)
+{
+	_cleanup_free_ char *header = path_join(path, "header.json");
+	uint64_t avg = 0;
+
+	if (strstr(path, "ssh:") || strstr(path, "http:") || strstr(path, "https:")) {
+		error_set(err, ERR_USAGE, "store %s: only stores on this computer are known", path);
+		return NULL;
+	}
+	if (chunk && parse_size("--chunk", chunk, &avg, err) < 0)
+		return NULL;
+	if (avg > UINT32_MAX)
+		avg = UINT32_MAX;
+	if (make && !file_exists(header) && store_create(path, (uint32_t)avg, err) < 0)
+		return NULL;
+	return store_open(path, err);
+}
+
+static struct store *open_store(const struct cmd_args *a, bool make, struct error **err)
+{
+	_cleanup_free_ char *path = store_path(a);
+
+	return open_at(path, make, make ? arg_str(a, "chunk") : NULL, err);
+}
+
+static void advance(void *arg, uint64_t done)
+{
+	progress_update(arg, done);
+}
+
+static int print_object(json_t *j, struct error **err)
+{
+	_cleanup_free_ char *text = j ? json_dumps(j, 0) : NULL;
+
+	json_decref(j);
+	return text ? print_json(text, err) : error_set(err, ERR_FAILED, "the answer is not UTF-8");
+}
+
+static int put_run(const struct cmd_args *a, struct error **err)
+{
+	_cleanup_store_ struct store *s = open_store(a, true, err);
+	const char *name = arg_words(a)->v[0], *path = arg_words(a)->v[1];
+	struct store_put_opts o = { .message = arg_str(a, "message"), .replace = arg_flag(a, "replace"), .progress = advance };
+	struct store_put_result r;
+	char stored[16];
+	int rc;
+
+	if (!s)
+		return -1;
+	o.arg = progress_start(name, 0, 1);
+	rc = store_put(s, name, path, &o, &r, err);
+	if (rc == 0)
+		progress_end(o.arg, "stored, %s new", format_size(r.stored, stored));
+	else
+		progress_end(o.arg, "failed");
+	if (rc < 0)
+		return -1;
+	return print_object(json_pack("{s:s s:s s:I s:I s:I s:I s:I}", "name", name, "object", r.object, "size",
+		(json_int_t)r.size, "holes", (json_int_t)r.holes, "chunks", (json_int_t)r.chunks, "new", (json_int_t)r.fresh, "stored",
+		(json_int_t)r.stored), err);
+}
+
+static int get_run(const struct cmd_args *a, struct error **err)
+{
+	_cleanup_store_ struct store *s = open_store(a, false, err);
+	const char *name = arg_words(a)->v[0];
+	struct store_get_opts o = { .update = arg_flag(a, "update"), .progress = advance };
+	int rc;
+
+	if (!s)
+		return -1;
+	o.arg = progress_start(name, 0, 1);
+	rc = store_get(s, name, arg_words(a)->v[1], &o, err);
+	progress_end(o.arg, rc == 0 ? "written" : "failed");
+	return rc;
+}
+
+static int list_run(const struct cmd_args *a, struct error **err)
+{
+	static const char *const keys[] = { "name", "size#", "stored#", "time", "message", NULL };
+	static const char *const titles[] = { "NAME", "SIZE", "STORED", "TIME", "MESSAGE", NULL };
+	_cleanup_store_ struct store *s = open_store(a, false, err);
+	struct store_ref *refs;
+	struct table *t;
+	size_t n;
+
+	if (!s || store_list(s, &refs, &n, err) < 0)
+		return -1;
+	t = table_new(keys, titles);
+	for (size_t i = 0; i < n; i++) {
+		bool human = cli_format == FORMAT_TABLE;
+		char size[24], stored[24], when[32] = "";
+		time_t at = refs[i].time;
+		struct tm tm;
+
+		snprintf(size, sizeof(size), "%" PRIu64, refs[i].size);
+		snprintf(stored, sizeof(stored), "%" PRIu64, refs[i].stored);
+		if (human) {
+			format_size(refs[i].size, size);
+			format_size(refs[i].stored, stored);
+		}
+		if (gmtime_r(&at, &tm))
+			strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
+		table_row(t, (const char *const[]){ refs[i].name, size, stored, when, refs[i].message });
+		store_ref_free(&refs[i]);
+	}
+	free(refs);
+	table_print(t);
+	return 0;
+}
+
+static int show_run(const struct cmd_args *a, struct error **err)
+{
+	_cleanup_store_ struct store *s = open_store(a, false, err);
+	_cleanup_store_ref_ struct store_ref r = { 0 };
+
+	if (!s || store_show(s, arg_words(a)->v[0], &r, err) < 0)
+		return -1;
+	return print_object(json_pack("{s:s s:s s:I s:I s:I s:s?}", "name", r.name, "object", r.object, "size", (json_int_t)r.size,
+		"stored", (json_int_t)r.stored, "time", (json_int_t)r.time, "message", r.message), err);
+}
+
+static int remove_run(const struct cmd_args *a, struct error **err)
+{
+	_cleanup_store_ struct store *s = open_store(a, false, err);
+
+	for (size_t i = 0; s && i < arg_words(a)->len; i++)
+		if (store_remove(s, arg_words(a)->v[i], err) < 0)
+			return -1;
+	return s ? 0 : -1;
+}
+
+static void say(void *arg, const char *line)
+{
+	fprintf(stderr, "croft: %s\n", line);
+}
+
+static int verify_run(const struct cmd_args *a, struct error **err)
+{
+	_cleanup_store_ struct store *s = open_store(a, false, err);
+	struct store_verify_result r;
+
+	if (!s || store_verify(s, 0, say, NULL, &r, err) < 0)
+		return -1;
+	if (print_object(json_pack("{s:I s:I s:I s:I}", "records", (json_int_t)r.records, "bytes", (json_int_t)r.bytes, "damaged",
+			(json_int_t)r.bad, "damaged_names", (json_int_t)r.bad_names), err) < 0)
+		return -1;
+	return r.bad || r.bad_names ? 1 : 0;
+}
+
+static int gc_run(const struct cmd_args *a, struct error **err)
+{
+	_cleanup_store_ struct store *s = open_store(a, false, err);
+	struct store_gc_result r;
+
+	if (!s || store_gc(s, &r, err) < 0)
+		return -1;
+	return print_object(json_pack("{s:I s:I s:I s:I}", "chunks", (json_int_t)r.chunks, "in_use", (json_int_t)r.live, "before",
+		(json_int_t)r.before, "after", (json_int_t)r.after), err);
+}
+
+static int copy_run(const struct cmd_args *a, struct error **err)
+{
+	const struct strv *w = arg_words(a);
+	_cleanup_store_ struct store *src = open_at(w->v[0], false, NULL, err);
+	_cleanup_store_ struct store *dst = src ? open_at(w->v[1], true, NULL, err) : NULL;
+	struct store_copy_result r;
+
+	if (!dst || store_copy(src, dst, (const char *const *)w->v + 2, w->len - 2, arg_flag(a, "replace"), &r, err) < 0)
+		return -1;
+	return print_object(json_pack("{s:I s:I s:I}", "chunks", (json_int_t)r.chunks, "copied", (json_int_t)r.missing, "bytes",
+		(json_int_t)r.bytes), err);
+}
+
+static int stats_run(const struct cmd_args *a, struct error **err)
+{
+	_cleanup_store_ struct store *s = open_store(a, false, err);
+	struct store_stats r;
+
+	if (!s || store_stats(s, &r, err) < 0)
+		return -1;
+	return print_object(json_pack("{s:I s:I s:I s:I s:I s:I s:I}", "names", (json_int_t)r.names, "named_bytes",
+		(json_int_t)r.named, "chunks", (json_int_t)r.chunks, "chunk_bytes", (json_int_t)r.raw, "stored_bytes",
+		(json_int_t)r.stored, "packs", (json_int_t)r.packs, "indexes", (json_int_t)r.indexes), err);
+}
+
+#define OPT_STORE { 0, "store", OPT_STRING, "DIR", "The store; default: store in croft's data directory", "file" }
+#define OPT_REPLACE { 0, "replace", OPT_FLAG, NULL, "The name may exist already", NULL }
+static const struct opt store_opts[] = { OPT_STORE, OPT_END };
+static const struct opt put_opts[] = {
+	OPT_STORE,
+	OPT_REPLACE,
+	{ 'm', "message", OPT_STRING, "TEXT", "Keep this text with the name", NULL },
+	{ 0, "chunk", OPT_STRING, "SIZE", "Average chunk, 4K to 256K, when the store is made; default 64K", NULL },
+	OPT_END,
+};
+static const struct opt get_opts[] = {
+	OPT_STORE,
+	{ 0, "update", OPT_FLAG, NULL, "FILE exists: write only what differs", NULL },
+	OPT_END,
+};
+static const struct opt copy_opts[] = { OPT_REPLACE, OPT_END };
+
+const struct command cmd_store_put = {
+	.path = "store put", .args = "NAME FILE|-", .summary = "Store a file or disk under a name",
+	.help = "Only chunks that the store lacks are written. Holes and zeros take no space. A qcow2 file is read as the disk that it "
+		"holds. The store is made when there is none.",
+	.opts = put_opts, .min_words = 2, .max_words = 2, .complete = "file", .run = put_run,
+	.examples = "  croft store put web-2024 disk.qcow2 -m 'before the upgrade'",
+};
+const struct command cmd_store_get = {
+	.path = "store get", .args = "NAME FILE|-", .summary = "Write what a name or an object hash stands for to a file",
+	.help = "Every chunk is checked before it is written. Disks are written raw, with holes.",
+	.opts = get_opts, .min_words = 2, .max_words = 2, .complete = "file", .run = get_run,
+};
+const struct command cmd_store_list = {
+	.path = "store list", .summary = "List the names in the store", .opts = store_opts, .run = list_run,
+};
+const struct command cmd_store_show = {
+	.path = "store show", .args = "NAME", .summary = "Show what a name stands for", .opts = store_opts, .min_words = 1,
+	.max_words = 1, .run = show_run,
+};
+const struct command cmd_store_remove = {
+	.path = "store remove", .args = "NAME...", .summary = "Remove names from the store",
+	.help = "The space is freed by `croft store gc`.", .opts = store_opts, .min_words = 1, .max_words = -1, .run = remove_run,
+};
+const struct command cmd_store_verify = {
+	.path = "store verify", .summary = "Read the whole store and report damage",
+	.help = "Status 1 when something is damaged; each damaged place and name is a line.", .opts = store_opts, .run = verify_run,
+};
+const struct command cmd_store_gc = {
+	.path = "store gc", .summary = "Free the space of what no name stands for",
+	.help = "Waits for writers that are at work; later ones wait for it. Readers go on.", .opts = store_opts, .run = gc_run,
+};
+const struct command cmd_store_copy = {
+	.path = "store copy", .args = "SRC DST [NAME]...", .summary = "Copy names from one store to another",
+	.help = "Only chunks that DST lacks are copied. Copying again after an interruption goes on where it was.",
+	.opts = copy_opts, .min_words = 2, .max_words = -1, .complete = "file", .run = copy_run,
+};
+const struct command cmd_store_stats = {
+	.path = "store stats", .summary = "Show how much the store holds", .opts = store_opts, .run = stats_run,
+};
