@@ -99,7 +99,7 @@ static int remove_rest(const char *name, struct error **err)
 static int remove_record(const char *name, struct error **err)
 {
 	static const char *const parts[] = { "net", "group.json", "lock" };
-	_cleanup_free_ char *dir = group_record_dir(name), *parent = path_dirname(dir);
+	_cleanup_free_ char *dir = group_record_dir(name);
 
 	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
 		_cleanup_free_ char *path = path_join(dir, parts[i]);

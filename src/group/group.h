@@ -56,7 +56,7 @@ struct group {
 	struct group_app *apps;
 	size_t napps;
 	struct strv order;    /* instance_order, names of nodes */
-	struct strv warnings; /* found while reading; to be shown once */
+	struct strv warnings; /* found while reading; shown by whoever loaded */
 	struct vars *vars;    /* facts of nodes, system */
 	struct doc *doc;
 };

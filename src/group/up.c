@@ -236,9 +236,10 @@ static int prepare(struct group *g, const struct group_up_opts *o, struct error 
 	return check_resources(g, err);
 }
 
-static void tell(const struct group *g)
+/* Warnings from `first` on: those from reading the file are shown by whoever read it. */
+static void tell(const struct group *g, size_t first)
 {
-	for (size_t i = 0; i < g->warnings.len; i++)
+	for (size_t i = first; i < g->warnings.len; i++)
 		log_warn("%s", g->warnings.v[i]);
 	for (size_t i = 0; i < g->nnodes; i++)
 		if (g->nodes[i].taken && !exists(&g->nodes[i]))
@@ -248,13 +249,14 @@ static void tell(const struct group *g)
 int group_up(struct group *g, const struct group_up_opts *o, struct error **err)
 {
 	static const struct group_up_opts none;
+	size_t warned = g->warnings.len;
 	_cleanup_close_ int lock = -1;
 
 	if (!o)
 		o = &none;
 	if (prepare(g, o, err) < 0)
 		return -1;
-	tell(g);
+	tell(g, warned);
 	lock = group_lock(g->name, err);
 	if (lock < 0 || group_write_record(g, err) < 0)
 		return -1;

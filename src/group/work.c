@@ -41,7 +41,6 @@ struct worker {
 
 static void send_record(struct worker *w, char type, const char *text, size_t len)
 {
-	_cleanup_error_ struct error *e = NULL;
 	_cleanup_buf_ struct buf b = BUF_INIT;
 	uint32_t n;
 
