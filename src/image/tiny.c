@@ -24,7 +24,7 @@
 #include <sys/utsname.h>
 
 /* Goes up when the same inputs give another image. */
-#define BUILDER "1"
+#define BUILDER "2"
 #define DISK_SIZE "1G"
 /* Fixed, for equal bytes; a machine's identity does not hang on it. */
 #define DISK_UUID "6e1f1ce2-5d0b-4c3e-9b7a-c40f7c40f700"
@@ -220,11 +220,7 @@ static int own_files(struct job *job, struct error **err)
 		return -1;
 	initramfs_file(job->fs, "sbin/croft-guest", b.data, b.len, 0755);
 	initramfs_link(job->fs, "init", "sbin/croft-guest");
-	for (size_t i = 0; i < 3; i++) {
-		static const char *const power[] = { "sbin/reboot", "sbin/poweroff", "sbin/halt" };
-
-		initramfs_link(job->fs, power[i], "croft-guest");
-	}
+	/* poweroff, halt and reboot are busybox's: they send the signals that busybox init takes, and so does ours. */
 	return 0;
 }
 
