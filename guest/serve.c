@@ -139,6 +139,7 @@ int serve_open_port(struct guest *g)
 static int reopen(struct guest *g)
 {
 	disconnected(g);
+	frame_decoder_reset(&g->in);
 	if (g->port >= 0)
 		close(g->port);
 	g->port = -1;
