@@ -82,8 +82,8 @@ static void load_group(struct guest *g, struct modules *m)
 static void prepare(struct guest *g, struct modules *m)
 {
 	modules_open(m);
-	while (modules_step(m) > 0)
-		;
+	/* The first group may hold what the root disk needs too: the port is opened as soon as it is there. */
+	load_group(g, m);
 	find_port(g, PORT_WAIT_MS);
 	/* The host's HELLO waits in the port: answer it before the slower part. */
 	serve_turn(g, g->port >= 0 ? 5 : 0, NULL, 0);
