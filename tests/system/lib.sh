@@ -41,7 +41,7 @@ processes() {
 	local p
 	for p in /proc/[0-9]*; do
 		[ "$p" != "/proc/$$" ] && [ "$p" != "/proc/$BASHPID" ] || continue
-		if tr '\0' '\n' <"$p/cmdline" 2>/dev/null | grep -qF -- "$CROFT_HOME"; then
+		if { tr '\0' '\n' <"$p/cmdline"; } 2>/dev/null | grep -qF -- "$CROFT_HOME"; then
 			echo "${p#/proc/} $(tr '\0' ' ' <"$p/cmdline" 2>/dev/null | cut -c1-120)"
 		fi
 	done

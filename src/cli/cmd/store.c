@@ -90,7 +90,7 @@ static int get_run(const struct cmd_args *a, struct error **err)
 {
 	_cleanup_store_ struct store *s = open_store(a, false, err);
 	const char *name = arg_words(a)->v[0];
-	struct store_get_opts o = { .update = arg_flag(a, "update"), .progress = advance };
+	struct store_get_opts o = { .update = arg_flag(a, "update"), .sync = arg_flag(a, "sync"), .progress = advance };
 	int rc;
 
 	if (!s)
@@ -223,6 +223,7 @@ static const struct opt put_opts[] = {
 static const struct opt get_opts[] = {
 	OPT_STORE,
 	{ 0, "update", OPT_FLAG, NULL, "FILE exists: write only what differs", NULL },
+	{ 0, "sync", OPT_FLAG, NULL, "Return only when FILE is on disk", NULL },
 	OPT_END,
 };
 static const struct opt copy_opts[] = { OPT_REPLACE, OPT_END };

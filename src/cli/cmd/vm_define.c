@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/units.h"
 #include "conf/doc.h"
+#include "conf/settings.h"
 #include "machine/machine.h"
 
 #include <string.h>
@@ -113,6 +114,8 @@ static int vm_create_run(const struct cmd_args *a, struct error **err)
 	_cleanup_doc_ struct doc *doc = NULL;
 
 	machine_def_init(&d);
+	d.memory = settings_number("memory");
+	d.cores = (unsigned)settings_number("cpus");
 	if (file) {
 		doc = doc_load(file, err);
 		if (!doc || machine_def_read(&d, doc_root(doc), err) < 0)
@@ -121,15 +124,14 @@ static int vm_create_run(const struct cmd_args *a, struct error **err)
 	set_text(&d.name, name);
 	if (apply_options(&d, a, err) < 0)
 		return -1;
-	if (!d.image && !d.ndisks) {
-		error_set(err, ERR_USAGE, "machine %s: it has neither an image nor a disk", name);
-		return error_hint(err, "give --image; `croft image list` shows what there is");
-	}
+	/* a machine of bare disks is one that the file describes so */
+	if (!d.image && !file)
+		set_text(&d.image, settings_get("image.default"));
 	return machine_create(&d, err);
 }
 
 static const struct opt create_opts[] = {
-	{ 'i', "image", OPT_STRING, "IMAGE", "Image that it boots from", "image" },
+	{ 'i', "image", OPT_STRING, "IMAGE", "Image that it boots from; default tiny (setting image.default)", "image" },
 	{ 'c', "cpus", OPT_STRING, "N", "Number of processors; default 1", NULL },
 	{ 'm', "memory", OPT_STRING, "SIZE", "Memory; default 512M", NULL },
 	{ 'd', "disk", OPT_LIST, "SIZE", "One more disk, empty", NULL },

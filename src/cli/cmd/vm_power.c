@@ -6,6 +6,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "conf/settings.h"
 #include "machine/machine.h"
 
 #include <poll.h>
@@ -38,7 +39,8 @@ static int start_one(const char *name, void *arg, struct error **err)
 
 static int vm_start_run(const struct cmd_args *a, struct error **err)
 {
-	struct start s = { .o = { .accel = arg_str(a, "accel"), .paused = arg_flag(a, "paused") },
+	const char *accel = arg_str(a, "accel");
+	struct start s = { .o = { .accel = accel ? accel : settings_get("accel"), .paused = arg_flag(a, "paused") },
 		.wait = arg_flag(a, "wait") };
 
 	if (arg_timeout(a, "timeout", -1, &s.timeout_ms, err) < 0)
@@ -88,13 +90,13 @@ static int vm_stop_run(const struct cmd_args *a, struct error **err)
 {
 	int timeout_ms;
 
-	if (arg_timeout(a, "timeout", 60000, &timeout_ms, err) < 0)
+	if (arg_timeout(a, "timeout", (int)settings_number("stop_timeout"), &timeout_ms, err) < 0)
 		return -1;
 	return for_each_word(arg_words(a), stop_one, &timeout_ms);
 }
 
 static const struct opt stop_opts[] = {
-	{ 't', "timeout", OPT_STRING, "TIME", "Kill it after TIME; default 60s", NULL },
+	{ 't', "timeout", OPT_STRING, "TIME", "Kill it after TIME; default 60s (setting stop_timeout)", NULL },
 	OPT_END,
 };
 
