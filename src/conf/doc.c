@@ -162,6 +162,10 @@ static int on_scalar(struct builder *b, struct fy_event *e, struct error **err)
 
 	n->text = xstrndup(s ? s : "", len);
 	n->quoted = t && fy_token_scalar_style(t) != FYSS_PLAIN;
+	/* libfyaml's mark of a quoted scalar is behind the quote. */
+	if (t && n->col > 1 &&
+		(fy_token_scalar_style(t) == FYSS_SINGLE_QUOTED || fy_token_scalar_style(t) == FYSS_DOUBLE_QUOTED))
+		n->col--;
 	if (strlen(n->text) != len)
 		return node_error(n, err, "a NUL character in a value");
 	if (!n->quoted)
