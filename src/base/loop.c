@@ -230,3 +230,8 @@ void loop_stop(struct loop *l, int value)
 	l->stop = true;
 	l->value = value;
 }
+
+bool loop_stopped(const struct loop *l)
+{
+	return l->stop;
+}

@@ -31,6 +31,7 @@ struct loop_src *loop_signal(struct loop *l, int signo, loop_signal_fn *fn, void
 void loop_remove(struct loop_src *s); /* NULL is allowed */
 int loop_run(struct loop *l);	       /* until loop_stop; returns its value */
 void loop_stop(struct loop *l, int value);
+bool loop_stopped(const struct loop *l); /* for those who turn it themselves */
 /* One turn, waiting at most timeout_ms (-1: for ever). */
 void loop_once(struct loop *l, int timeout_ms);
 uint64_t loop_now(void); /* CLOCK_MONOTONIC, ns */

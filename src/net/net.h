@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The network of a group as its users (group/, cli/) see it. One process a group, `croft-net DIR`, without privileges: a learning
- * switch over QEMU's stream sockets, DHCP, DNS, the way out through libslirp. DIR = DATA/groups/NAME/net:
+ * The network of a group as its users (group/, cli/) see it. One process a group, `croft-net DIR`,
+ *without privileges: a learning switch over QEMU's stream sockets, DHCP, DNS, the way out through
+ *libslirp. DIR = DATA/groups/NAME/net:
  *
  *	net.json	configuration (below), written by net_configure
  *	net.pid		proc id of the process; net.lock held by it
@@ -13,22 +14,25 @@
  *            "socket":"/abs/path/of/machine/run/net0.sock"}],
  *  "forwards":[{"proto":"tcp","host":"127.0.0.1","host_port":8080,"node":"sn","port":80}]}
  *
- * QEMU listens on each port's socket (-netdev stream,server=on) and croft-net connects, so that the network process may die and come
- * back without the machines being restarted (QEMU 7.2's client side does not reconnect).
+ * QEMU listens on each port's socket (-netdev stream,server=on) and croft-net connects, so that the
+ *network process may die and come back without the machines being restarted (QEMU 7.2's client side
+ *does not reconnect).
  */
 #ifndef CROFT_NET_NET_H
 #define CROFT_NET_NET_H
 
 #include "base/error.h"
 
-/* Replaces DIR/net.json; a running process is told to read it again (ports and forwards change live). */
+/* Replaces DIR/net.json; a running process is told to read it again (ports and forwards change
+ * live). */
 int net_configure(const char *dir, const char *json, struct error **err);
 /* Starts the process unless it runs; returns when its control socket answers. */
 int net_start(const char *dir, struct error **err);
 int net_stop(const char *dir, struct error **err); /* not running: success */
 /* 1 running, 0 not. */
 int net_running(const char *dir);
-/* One request to the control socket, JSON text both ways (new string). {"op":"attach"} makes it connect to all ports now; {"op":"status"}; {"op":"reload"}. */
+/* One request to the control socket, JSON text both ways (new string). {"op":"attach"} makes it
+ * connect to all ports now; {"op":"status"}; {"op":"reload"}. */
 char *net_request(const char *dir, const char *json, int timeout_ms, struct error **err);
 
 #endif

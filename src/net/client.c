@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/loop.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "base/proc.h"
+#include "net/net.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define START_MS 10000
+#define REQUEST_MS 5000
+#define STOP_MS 5000
+#define LOG_MAX (1 << 20)
+
+int net_running(const char *dir)
+{
+	_cleanup_free_ char *path = path_join(dir, "net.pid");
+	_cleanup_error_ struct error *e = NULL;
+	struct proc_id id;
+
+	return proc_id_read(path, &id, &e) == 0 && proc_id_alive(&id);
+}
+
+/* One line from fd into b, without its end; the time is for the whole line. */
+static int read_line(int fd, int timeout_ms, struct buf *b, const char *what, struct error **err)
+{
+	uint64_t end = loop_now() + (uint64_t)timeout_ms * 1000000;
+
+	for (;;) {
+		struct pollfd f = { .fd = fd, .events = POLLIN };
+		uint64_t now = loop_now();
+		ssize_t n;
+
+		if (now >= end || poll(&f, 1, (int)((end - now + 999999) / 1000000)) == 0)
+			return error_set(
+				err, ERR_TIMEOUT, "%s has not answered in %d ms", what, timeout_ms);
+		n = read(fd, buf_reserve(b, 4096), 4096);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return error_errno(err, errno, "%s", what);
+		if (n == 0)
+			return error_set(err, ERR_FAILED, "%s ended without an answer", what);
+		b->len += (size_t)n;
+		b->data[b->len] = '\0';
+		if (strchr(b->data, '\n')) {
+			b->len = strcspn(b->data, "\n");
+			b->data[b->len] = '\0';
+			return 0;
+		}
+	}
+}
+
+char *net_request(const char *dir, const char *json, int timeout_ms, struct error **err)
+{
+	_cleanup_free_ char *path = path_join(dir, "control.sock"), *line = xasprintf("%s\n", json);
+	_cleanup_buf_ struct buf b = BUF_INIT;
+	_cleanup_close_ int fd = -1;
+
+	if (!net_running(dir)) {
+		error_set(err, ERR_STATE, "network of %s: it does not run", dir);
+		return NULL;
+	}
+	fd = unix_connect(path, err);
+	if (fd < 0 || file_write_all(fd, line, strlen(line), path, err) < 0 ||
+		read_line(fd, timeout_ms, &b, "the group's network process", err) < 0)
+		return NULL;
+	if (strstr(b.data, "\"ok\":false") == b.data + 1) {
+		error_set(err, ERR_FAILED, "the group's network process: %s", b.data);
+		return NULL;
+	}
+	return buf_steal(&b);
+}
+
+int net_configure(const char *dir, const char *json, struct error **err)
+{
+	_cleanup_free_ char *path = path_join(dir, "net.json"), *answer = NULL;
+	_cleanup_error_ struct error *absent = NULL;
+	_cleanup_buf_ struct buf old = BUF_INIT;
+
+	/* Reading it again ends the connections to the outside: not without need. */
+	if (file_read(path, (size_t)64 << 20, &old, &absent) == 0 && !strcmp(old.data, json))
+		return 0;
+	if (file_mkdirs(dir, 0700, err) < 0 || file_write(path, json, strlen(json), 0600, err) < 0)
+		return -1;
+	if (!net_running(dir))
+		return 0;
+	answer = net_request(dir, "{\"op\":\"reload\"}", REQUEST_MS, err);
+	return answer ? 0 : -1;
+}
+
+/* The log of former runs is kept as long as it is small. */
+static int open_log(const char *dir, struct error **err)
+{
+	_cleanup_free_ char *path = path_join(dir, "net.log");
+	int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return error_errno(err, errno, "%s", path);
+	if (lseek(fd, 0, SEEK_END) > LOG_MAX && ftruncate(fd, 0) < 0) {
+		close(fd);
+		return error_errno(err, errno, "%s", path);
+	}
+	return fd;
+}
+
+int net_start(const char *dir, struct error **err)
+{
+	_cleanup_free_ char *program = NULL;
+	_cleanup_proc_ struct proc p = PROC_INIT;
+	_cleanup_buf_ struct buf b = BUF_INIT;
+	_cleanup_close_ int log = -1;
+
+	if (net_running(dir))
+		return 0;
+	program = path_libexec("croft-net", err);
+	log = program ? open_log(dir, err) : -1;
+	if (log < 0)
+		return -1;
+	if (proc_spawn(&(struct proc_opts){ .argv = (const char *[]){ program, dir, NULL },
+			       .out = PROC_PIPE,
+			       .err = PROC_FD,
+			       .err_fd = log,
+			       .detach = true },
+		    &p, err) < 0 ||
+		read_line(p.out, START_MS, &b, "the group's network process", err) < 0)
+		return -1;
+	if (!strcmp(b.data, "ok"))
+		return 0;
+	return error_set(err, ERR_FAILED, "the group's network does not start: %s", b.data);
+}
+
+int net_stop(const char *dir, struct error **err)
+{
+	_cleanup_free_ char *path = path_join(dir, "net.pid"),
+			    *sock = path_join(dir, "control.sock");
+	_cleanup_error_ struct error *e = NULL;
+	_cleanup_close_ int fd = -1;
+	struct proc_id id;
+
+	if (proc_id_read(path, &id, &e) == 0 && (fd = proc_id_open(&id)) >= 0) {
+		struct pollfd f = { .fd = fd, .events = POLLIN };
+
+		kill(id.pid, SIGTERM);
+		if (poll(&f, 1, STOP_MS) == 0) {
+			kill(id.pid, SIGKILL);
+			poll(&f, 1, STOP_MS);
+		}
+	}
+	/* What a killed one left. */
+	return file_unlink(path, err) < 0 || file_unlink(sock, err) < 0 ? -1 : 0;
+}

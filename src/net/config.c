@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "net/zone.h"
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/path.h"
+
+#include <arpa/inet.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *text(const json_t *j, const char *key)
+{
+	const char *s = json_string_value(json_object_get(j, key));
+
+	return s ? s : "";
+}
+
+static int parse_ip(const char *s, uint32_t *ret, struct error **err)
+{
+	struct in_addr a;
+
+	if (inet_pton(AF_INET, s, &a) != 1)
+		return error_set(err, ERR_USAGE, "net.json: '%s' is no IPv4 address", s);
+	*ret = ntohl(a.s_addr);
+	return 0;
+}
+
+static int parse_mac(const char *s, uint8_t mac[6], struct error **err)
+{
+	char end;
+
+	if (sscanf(s, "%2hhx:%2hhx:%2hhx:%2hhx:%2hhx:%2hhx%c", &mac[0], &mac[1], &mac[2], &mac[3],
+		    &mac[4], &mac[5], &end) == 6)
+		return 0;
+	return error_set(err, ERR_USAGE, "net.json: '%s' is no MAC address", s);
+}
+
+static int parse_prefix(const char *s, struct zone *z, struct error **err)
+{
+	const char *slash = strchr(s, '/');
+	_cleanup_free_ char *ip = slash ? xstrndup(s, (size_t)(slash - s)) : NULL;
+	int bits = slash ? atoi(slash + 1) : 0;
+
+	if (!ip || bits < 8 || bits > 30)
+		return error_set(
+			err, ERR_USAGE, "net.json: prefix '%s' is not ADDRESS/8 to /30", s);
+	z->prefix_len = (unsigned)bits;
+	z->mask = 0xffffffffu << (32 - bits);
+	if (parse_ip(ip, &z->prefix, err) < 0)
+		return -1;
+	z->prefix &= z->mask;
+	return 0;
+}
+
+static void zone_free(struct net *n, struct zone *z)
+{
+	resolver_forget_zone(n->resolver, z);
+	while (z->ports) {
+		struct port *p = z->ports;
+
+		z->ports = p->next;
+		port_free(p);
+	}
+	outside_free(z->outside);
+	free(z->name);
+	free(z->domain);
+	free(z);
+}
+
+void net_clear(struct net *n)
+{
+	while (n->zones) {
+		struct zone *z = n->zones;
+
+		n->zones = z->next;
+		zone_free(n, z);
+	}
+	free(n->group);
+	n->group = NULL;
+}
+
+static struct zone *find_zone(struct net *n, const char *name)
+{
+	for (struct zone *z = n->zones; z; z = z->next)
+		if (!strcmp(z->name, name))
+			return z;
+	return NULL;
+}
+
+/* Everything is read into a second net first; only when it is whole does it take the first one's
+ * place. */
+static int read_zone(struct net *n, const json_t *j, struct error **err)
+{
+	struct zone *z = xcalloc(1, sizeof(*z));
+
+	z->net = n;
+	z->next = n->zones;
+	n->zones = z;
+	z->name = xstrdup(text(j, "name"));
+	z->domain = xstrdup(text(j, "domain"));
+	if (parse_prefix(text(j, "prefix"), z, err) < 0 ||
+		parse_ip(text(j, "gateway"), &z->gateway, err) < 0)
+		return -1;
+	/* The address that slirp answers ARP with for its own IP. */
+	z->gateway_mac[0] = 0x52;
+	z->gateway_mac[1] = 0x55;
+	put32(z->gateway_mac + 2, z->gateway);
+	z->has_outside = json_is_true(json_object_get(j, "outside"));
+	return 0;
+}
+
+static int read_port(struct net *n, const json_t *j, struct error **err)
+{
+	struct zone *z = find_zone(n, text(j, "zone"));
+	json_t *name;
+	struct port *p;
+	size_t i;
+
+	if (!z)
+		return error_set(err, ERR_USAGE,
+			"net.json: port %s is in zone '%s', which is not there", text(j, "node"),
+			text(j, "zone"));
+	p = xcalloc(1, sizeof(*p));
+	p->fd = -1;
+	p->zone = z;
+	p->next = z->ports;
+	z->ports = p;
+	p->node = xstrdup(text(j, "node"));
+	p->socket = xstrdup(text(j, "socket"));
+	json_array_foreach(json_object_get(j, "names"), i, name)
+		strv_add(&p->names, json_string_value(name) ? json_string_value(name) : "");
+	if (parse_mac(text(j, "mac"), p->mac, err) < 0 ||
+		parse_ip(text(j, "address"), &p->ip, err) < 0)
+		return -1;
+	return 0;
+}
+
+static int start_outside(struct net *n, struct error **err)
+{
+	for (struct zone *z = n->zones; z; z = z->next) {
+		if (!z->has_outside || z->outside)
+			continue;
+		z->outside = outside_new(z);
+		if (!z->outside)
+			return error_set(
+				err, ERR_FAILED, "zone %s: libslirp does not start", z->name);
+	}
+	return 0;
+}
+
+static int read_forwards(struct net *n, const json_t *list, struct error **err)
+{
+	json_t *j;
+	size_t i;
+
+	json_array_foreach(list, i, j)
+	{
+		json_int_t host_port = json_integer_value(json_object_get(j, "host_port"));
+		json_int_t port = json_integer_value(json_object_get(j, "port"));
+		struct port *to = NULL;
+		uint32_t ip = 0;
+
+		for (struct zone *z = n->zones; z && !to; z = z->next)
+			for (to = z->ports; to && strcmp(to->node, text(j, "node"));)
+				to = to->next;
+		if (!to || !to->zone->outside || host_port < 1 || host_port > 65535 || port < 1 ||
+			port > 65535)
+			return error_set(err, ERR_USAGE,
+				"net.json: forward %zu to '%s' is not possible", i,
+				text(j, "node"));
+		if (parse_ip(*text(j, "host") ? text(j, "host") : "127.0.0.1", &ip, err) < 0 ||
+			outside_forward(to->zone->outside, !strcmp(text(j, "proto"), "udp"), ip,
+				(uint16_t)host_port, to->ip, (uint16_t)port, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static bool same_port(const struct port *a, const struct port *b)
+{
+	return !strcmp(a->socket, b->socket) && !memcmp(a->mac, b->mac, 6);
+}
+
+/* A connection that stays: the new port gets the old one's identity by exchange of what the
+ * configuration says. */
+static void keep_connections(struct net *old, struct net *new)
+{
+	for (struct zone *z = new->zones; z; z = z->next) {
+		struct zone *was = find_zone(old, z->name);
+
+		for (struct port **at = &z->ports; was && *at; at = &(*at)->next) {
+			struct port **o = &was->ports, *kept, *fresh = *at;
+
+			while (*o && !same_port(*o, fresh))
+				o = &(*o)->next;
+			if (!*o || (*o)->fd < 0)
+				continue;
+			kept = *o;
+			*o = kept->next;
+			strv_free(&kept->names);
+			free(kept->node);
+			kept->node = STEAL(fresh->node);
+			kept->names = fresh->names;
+			fresh->names = (struct strv)STRV_INIT;
+			kept->ip = fresh->ip;
+			kept->zone = z;
+			kept->next = fresh->next;
+			port_free(fresh);
+			*at = kept;
+		}
+	}
+}
+
+int net_load(struct net *n, struct error **err)
+{
+	_cleanup_free_ char *path = path_join(n->dir, "net.json");
+	_cleanup_buf_ struct buf b = BUF_INIT;
+	struct net fresh = { .loop = n->loop, .dir = n->dir };
+	json_error_t je;
+	json_t *root, *j;
+	size_t i;
+	int rc = 0;
+
+	if (file_read(path, (size_t)64 << 20, &b, err) < 0)
+		return -1;
+	root = json_loads(buf_str(&b), 0, &je);
+	if (!root)
+		return error_set(err, ERR_USAGE, "%s:%d:%d: %s", path, je.line, je.column, je.text);
+	fresh.group = xstrdup(text(root, "group"));
+	json_array_foreach(json_object_get(root, "zones"), i, j) if (rc == 0) rc =
+		read_zone(&fresh, j, err);
+	json_array_foreach(json_object_get(root, "ports"), i, j) if (rc == 0) rc =
+		read_port(&fresh, j, err);
+	if (rc < 0) {
+		net_clear(&fresh);
+		json_decref(root);
+		return -1;
+	}
+	keep_connections(n, &fresh);
+	net_clear(n); /* gives its host ports back before the new ones are taken */
+	n->zones = fresh.zones;
+	n->group = fresh.group;
+	for (struct zone *z = n->zones; z; z = z->next)
+		z->net = n;
+	if (start_outside(n, err) < 0 ||
+		read_forwards(n, json_object_get(root, "forwards"), err) < 0)
+		rc = -1;
+	json_decref(root);
+	return rc;
+}

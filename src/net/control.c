@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* DIR/control.sock: one JSON request a line, one JSON answer a line. */
+#include "net/zone.h"
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/path.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define CLIENTS 16
+#define REQUEST_MAX 65536
+
+struct client {
+	struct control *control;
+	int fd; /* -1: free */
+	struct loop_src *src;
+	struct buf in;
+};
+
+struct control {
+	struct net *net;
+	char *path;
+	int fd;
+	struct loop_src *src;
+	struct client clients[CLIENTS];
+};
+
+static void format_ip(uint32_t ip, char out[16])
+{
+	snprintf(out, 16, "%u.%u.%u.%u", ip >> 24, ip >> 16 & 255, ip >> 8 & 255, ip & 255);
+}
+
+static json_t *port_status(const struct port *p)
+{
+	char ip[16], mac[18];
+
+	format_ip(p->ip, ip);
+	snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", p->mac[0], p->mac[1], p->mac[2],
+		p->mac[3], p->mac[4], p->mac[5]);
+	return json_pack("{s:s, s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I}", "node", p->node,
+		"zone", p->zone->name, "address", ip, "mac", mac, "connected", p->fd >= 0,
+		"frames_from", (json_int_t)p->rx_frames, "bytes_from", (json_int_t)p->rx_bytes,
+		"frames_to", (json_int_t)p->tx_frames, "bytes_to", (json_int_t)p->tx_bytes,
+		"dropped", (json_int_t)p->dropped, "spoofed", (json_int_t)p->spoofed);
+}
+
+static json_t *status(const struct net *n)
+{
+	json_t *ports = json_array();
+
+	for (const struct zone *z = n->zones; z; z = z->next)
+		for (const struct port *p = z->ports; p; p = p->next)
+			json_array_append_new(ports, port_status(p));
+	return json_pack("{s:b, s:s, s:o}", "ok", 1, "group", n->group, "ports", ports);
+}
+
+static json_t *handle(struct net *n, const char *line)
+{
+	json_t *request = json_loads(line, 0, NULL), *answer = NULL;
+	const char *op = json_string_value(json_object_get(request, "op"));
+	_cleanup_error_ struct error *e = NULL;
+
+	if (op && !strcmp(op, "reload") && net_load(n, &e) < 0) {
+		answer = json_pack("{s:b, s:s}", "ok", 0, "error", e->msg);
+	} else if (op && (!strcmp(op, "reload") || !strcmp(op, "attach"))) {
+		net_connect_all(n);
+		answer = status(n);
+	} else if (op && !strcmp(op, "status")) {
+		answer = status(n);
+	} else if (op && !strcmp(op, "stop")) {
+		answer = json_pack("{s:b}", "ok", 1);
+		loop_stop(n->loop, 0);
+	} else {
+		answer = json_pack("{s:b, s:s}", "ok", 0, "error",
+			"not a request that is known: status, attach, reload, stop");
+	}
+	json_decref(request);
+	return answer;
+}
+
+static void client_end(struct client *c)
+{
+	loop_remove(c->src);
+	c->src = NULL;
+	cleanup_close(&c->fd);
+	c->fd = -1;
+	buf_free(&c->in);
+}
+
+static void on_client(void *arg, uint32_t events)
+{
+	struct client *c = arg;
+	ssize_t n = read(c->fd, buf_reserve(&c->in, 4096), 4096);
+	char *end;
+
+	if (n < 0 && (errno == EINTR || errno == EAGAIN))
+		return;
+	if (n <= 0 || c->in.len + (size_t)n > REQUEST_MAX) {
+		client_end(c);
+		return;
+	}
+	c->in.len += (size_t)n;
+	c->in.data[c->in.len] = '\0';
+	while (c->fd >= 0 && (end = strchr(c->in.data, '\n'))) {
+		_cleanup_free_ char *text = NULL;
+		json_t *answer;
+
+		*end = '\0';
+		answer = handle(c->control->net, c->in.data);
+		text = json_dumps(answer, JSON_COMPACT);
+		json_decref(answer);
+		buf_consume(&c->in, (size_t)(end - c->in.data) + 1);
+		/* A client that doesn't read its answer is left; nobody waits for it. */
+		if (send(c->fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL) !=
+				(ssize_t)strlen(text) ||
+			send(c->fd, "\n", 1, MSG_DONTWAIT | MSG_NOSIGNAL) != 1)
+			client_end(c);
+	}
+}
+
+static void on_connect(void *arg, uint32_t events)
+{
+	struct control *c = arg;
+	int fd = accept4(c->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd < 0)
+		return;
+	for (size_t i = 0; i < CLIENTS; i++) {
+		if (c->clients[i].fd >= 0)
+			continue;
+		c->clients[i] = (struct client){ .control = c, .fd = fd };
+		c->clients[i].src = loop_fd(c->net->loop, fd, EPOLLIN, on_client, &c->clients[i]);
+		return;
+	}
+	close(fd);
+}
+
+struct control *control_new(struct net *n, struct error **err)
+{
+	struct control *c = xcalloc(1, sizeof(*c));
+
+	c->net = n;
+	c->path = path_join(n->dir, "control.sock");
+	for (size_t i = 0; i < CLIENTS; i++)
+		c->clients[i].fd = -1;
+	c->fd = unix_listen(c->path, 16, err);
+	if (c->fd < 0) {
+		control_free(c);
+		return NULL;
+	}
+	c->src = loop_fd(n->loop, c->fd, EPOLLIN, on_connect, c);
+	return c;
+}
+
+void control_free(struct control *c)
+{
+	if (!c)
+		return;
+	for (size_t i = 0; i < CLIENTS; i++)
+		if (c->clients[i].fd >= 0)
+			client_end(&c->clients[i]);
+	loop_remove(c->src);
+	if (c->fd >= 0) {
+		close(c->fd);
+		unlink(c->path);
+	}
+	free(c->path);
+	free(c);
+}

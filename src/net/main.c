@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* croft-net DIR: the network of one group; see net.h. Says "ok" or the error on standard output
+ * when it has begun. */
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "base/proc.h"
+#include "net/zone.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+
+static bool ended;
+
+static void on_term(void *arg, int signo)
+{
+	loop_stop(arg, 0);
+	ended = true;
+}
+
+static void on_retry(void *arg)
+{
+	net_connect_all(arg);
+}
+
+static int claim(const char *dir, int *lock, struct error **err)
+{
+	_cleanup_free_ char *lock_path = path_join(dir, "net.lock"),
+			    *pid_path = path_join(dir, "net.pid");
+	struct proc_id id;
+
+	*lock = file_lock(lock_path, true, 0, err);
+	if (*lock < 0 || proc_id_of(getpid(), &id, err) < 0)
+		return -1;
+	return proc_id_write(pid_path, &id, err);
+}
+
+/* slirp wants to be asked before and after each wait. */
+static void turn(struct net *n)
+{
+	int timeout = -1;
+
+	for (struct zone *z = n->zones; z; z = z->next) {
+		int t = z->outside ? outside_prepare(z->outside) : -1;
+
+		if (t >= 0 && (timeout < 0 || t < timeout))
+			timeout = t;
+	}
+	loop_once(n->loop, timeout);
+	for (struct zone *z = n->zones; z; z = z->next)
+		if (z->outside)
+			outside_dispatch(z->outside);
+}
+
+static bool stopping(struct net *n)
+{
+	return ended || loop_stopped(n->loop);
+}
+
+static int serve(struct net *n, struct error **err)
+{
+	struct control *control;
+
+	n->loop = loop_new();
+	loop_signal(n->loop, SIGTERM, on_term, n->loop);
+	loop_signal(n->loop, SIGINT, on_term, n->loop);
+	n->retry = loop_timer(n->loop, 1, on_retry, n);
+	n->resolver = resolver_new(n);
+	if (net_load(n, err) < 0)
+		return -1;
+	control = control_new(n, err);
+	if (!control)
+		return -1;
+	puts("ok");
+	fclose(stdout);
+	while (!stopping(n))
+		turn(n);
+	control_free(control);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	_cleanup_error_ struct error *e = NULL;
+	_cleanup_close_ int lock = -1;
+	_cleanup_free_ char *pid_path = NULL;
+	struct net n = { 0 };
+	int rc;
+
+	log_init("croft-net");
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	if (argc != 2) {
+		log_error("usage: croft-net DIR");
+		return ERR_USAGE;
+	}
+	n.dir = argv[1];
+	if (claim(n.dir, &lock, &e) < 0) {
+		puts(e->msg);
+		return (int)e->cls;
+	}
+	rc = serve(&n, &e);
+	if (rc < 0)
+		puts(e->msg);
+	net_clear(&n);
+	resolver_free(n.resolver);
+	loop_free(n.loop);
+	pid_path = path_join(n.dir, "net.pid");
+	unlink(pid_path);
+	return rc < 0 ? (int)e->cls : 0;
+}

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The way out: libslirp turns the zone's traffic to the gateway into sockets of this process,
+ * without privileges. It is the gateway for everything but DHCP and DNS questions (gateway.c).
+ * Guests don't reach the host's loopback through it.
+ */
+#include "net/zone.h"
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <libslirp.h>
+#include <string.h>
+
+struct watch {
+	struct outside *o;
+	int fd;
+	uint32_t events, got; /* EPOLL* */
+	bool wanted;
+	struct loop_src *src;
+};
+
+struct outside {
+	struct zone *zone;
+	Slirp *slirp;
+	struct watch **watches; /* by the index that slirp gets back; NULL: free */
+	size_t nwatches;
+	bool ready;
+};
+
+static ssize_t send_packet(const void *p, size_t n, void *arg)
+{
+	struct outside *o = arg;
+
+	zone_output(o->zone, p, n);
+	return (ssize_t)n;
+}
+
+static void guest_error(const char *msg, void *arg)
+{
+	log_debug("outside: %s", msg);
+}
+
+static int64_t clock_ns(void *arg)
+{
+	return (int64_t)loop_now();
+}
+
+/* slirp's timers: what it gave, and ours. */
+struct timer {
+	SlirpTimerCb fn;
+	void *fn_arg;
+	struct loop_src *src;
+};
+
+static void on_timer(void *arg)
+{
+	struct timer *t = arg;
+
+	t->fn(t->fn_arg);
+}
+
+static void *timer_new(SlirpTimerCb fn, void *fn_arg, void *arg)
+{
+	struct outside *o = arg;
+	struct timer *t = xcalloc(1, sizeof(*t));
+
+	t->fn = fn;
+	t->fn_arg = fn_arg;
+	t->src = loop_timer(o->zone->net->loop, 1, on_timer, t);
+	loop_timer_disarm(t->src);
+	return t;
+}
+
+static void timer_free(void *timer, void *arg)
+{
+	struct timer *t = timer;
+
+	loop_remove(t->src);
+	free(t);
+}
+
+static void timer_mod(void *timer, int64_t expire_ms, void *arg)
+{
+	struct timer *t = timer;
+	int64_t now_ms = (int64_t)(loop_now() / 1000000);
+
+	loop_timer_arm(t->src, expire_ms > now_ms ? (uint64_t)(expire_ms - now_ms) * 1000000 : 1);
+}
+
+static void drop_watch(struct outside *o, size_t i)
+{
+	loop_remove(o->watches[i]->src);
+	free(o->watches[i]);
+	o->watches[i] = NULL;
+}
+
+/* Said by slirp around its own closing of fds: what epoll still knows of them must go first. */
+static void unregister_fd(int fd, void *arg)
+{
+	struct outside *o = arg;
+
+	for (size_t i = 0; i < o->nwatches; i++)
+		if (o->watches[i] && o->watches[i]->fd == fd)
+			drop_watch(o, i);
+}
+
+static void register_fd(int fd, void *arg)
+{
+}
+
+static void notify(void *arg)
+{
+}
+
+static const SlirpCb callbacks = {
+	.send_packet = send_packet,
+	.guest_error = guest_error,
+	.clock_get_ns = clock_ns,
+	.timer_new = timer_new,
+	.timer_free = timer_free,
+	.timer_mod = timer_mod,
+	.register_poll_fd = register_fd,
+	.unregister_poll_fd = unregister_fd,
+	.notify = notify,
+};
+
+struct outside *outside_new(struct zone *z)
+{
+	struct outside *o = xcalloc(1, sizeof(*o));
+	SlirpConfig c = { .version = 3,
+		.in_enabled = true,
+		.disable_host_loopback = true,
+		.if_mtu = 1500,
+		.if_mru = 1500 };
+
+	o->zone = z;
+	c.vnetwork.s_addr = htonl(z->prefix);
+	c.vnetmask.s_addr = htonl(z->mask);
+	c.vhost.s_addr = htonl(z->gateway);
+	c.vnameserver.s_addr = htonl(z->gateway);
+	c.vdhcp_start.s_addr = htonl(z->prefix + 2);
+	o->slirp = slirp_new(&c, &callbacks, o);
+	if (!o->slirp) {
+		free(o);
+		return NULL;
+	}
+	return o;
+}
+
+void outside_free(struct outside *o)
+{
+	if (!o)
+		return;
+	slirp_cleanup(o->slirp);
+	for (size_t i = 0; i < o->nwatches; i++)
+		if (o->watches[i])
+			drop_watch(o, i);
+	free(o->watches);
+	free(o);
+}
+
+void outside_input(struct outside *o, const uint8_t *frame, size_t len)
+{
+	slirp_input(o->slirp, frame, (int)len);
+}
+
+int outside_forward(struct outside *o, bool udp, uint32_t host_ip, uint16_t host_port, uint32_t ip,
+	uint16_t port, struct error **err)
+{
+	struct in_addr host = { htonl(host_ip) }, guest = { htonl(ip) };
+	char text[INET_ADDRSTRLEN];
+
+	if (slirp_add_hostfwd(o->slirp, udp, host, host_port, guest, port) == 0)
+		return 0;
+	inet_ntop(AF_INET, &host, text, sizeof(text));
+	error_errno(err, errno ? errno : EADDRINUSE, "forward %s:%u on the host", text, host_port);
+	return error_hint(
+		err, "another program listens there: see ss -ltnp, or choose another port");
+}
+
+void outside_unforward(struct outside *o, bool udp, uint32_t host_ip, uint16_t host_port)
+{
+	slirp_remove_hostfwd(o->slirp, udp, (struct in_addr){ htonl(host_ip) }, host_port);
+}
+
+static void on_watch(void *arg, uint32_t events)
+{
+	struct watch *w = arg;
+
+	w->got |= events;
+	w->o->ready = true;
+}
+
+static int add_poll(int fd, int events, void *arg)
+{
+	uint32_t ev = (events & SLIRP_POLL_IN ? EPOLLIN : 0u) |
+		      (events & SLIRP_POLL_OUT ? EPOLLOUT : 0u) |
+		      (events & SLIRP_POLL_PRI ? EPOLLPRI : 0u);
+	struct outside *o = arg;
+	size_t i, spare = SIZE_MAX;
+
+	for (i = 0; i < o->nwatches; i++) {
+		if (!o->watches[i])
+			spare = i;
+		else if (o->watches[i]->fd == fd)
+			break;
+	}
+	if (i == o->nwatches) {
+		i = spare;
+		if (i == SIZE_MAX) {
+			i = o->nwatches++;
+			o->watches = xreallocarray(o->watches, o->nwatches, sizeof(*o->watches));
+		}
+		o->watches[i] = xcalloc(1, sizeof(struct watch));
+		*o->watches[i] = (struct watch){ .o = o, .fd = fd };
+		o->watches[i]->src = loop_fd(o->zone->net->loop, fd, ev, on_watch, o->watches[i]);
+	}
+	o->watches[i]->wanted = true;
+	o->watches[i]->events = ev;
+	loop_fd_events(o->watches[i]->src, ev);
+	return (int)i;
+}
+
+static int get_revents(int index, void *arg)
+{
+	struct outside *o = arg;
+	struct watch *w = index >= 0 && (size_t)index < o->nwatches ? o->watches[index] : NULL;
+	uint32_t got = w ? w->got : 0;
+
+	return (got & EPOLLIN ? SLIRP_POLL_IN : 0) | (got & EPOLLOUT ? SLIRP_POLL_OUT : 0) |
+	       (got & EPOLLPRI ? SLIRP_POLL_PRI : 0) | (got & EPOLLERR ? SLIRP_POLL_ERR : 0) |
+	       (got & EPOLLHUP ? SLIRP_POLL_HUP : 0);
+}
+
+int outside_prepare(struct outside *o)
+{
+	uint32_t timeout = UINT32_MAX;
+
+	for (size_t i = 0; i < o->nwatches; i++)
+		if (o->watches[i]) {
+			o->watches[i]->wanted = false;
+			o->watches[i]->got = 0;
+		}
+	o->ready = false;
+	slirp_pollfds_fill(o->slirp, &timeout, add_poll, o);
+	for (size_t i = 0; i < o->nwatches; i++)
+		if (o->watches[i] && !o->watches[i]->wanted)
+			drop_watch(o, i);
+	return timeout > INT32_MAX ? -1 : (int)timeout;
+}
+
+void outside_dispatch(struct outside *o)
+{
+	slirp_pollfds_poll(o->slirp, 0, get_revents, o);
+}

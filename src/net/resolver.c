@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Questions for others, sent on to the host's name servers (resolv.conf(5)) from one socket, found
+ * again by their id. */
+#include "net/zone.h"
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#define PENDING 256
+#define SERVERS 3
+#define PATIENCE_NS 5000000000u
+
+struct pending {
+	struct zone *zone; /* NULL: free */
+	uint8_t mac[6], question[512];
+	uint32_t ip;
+	uint16_t port, id; /* the asker's */
+	uint16_t sent_id;
+	size_t len;
+	uint64_t at;
+};
+
+struct resolver {
+	struct net *net;
+	int fd;
+	struct loop_src *src, *timer;
+	struct sockaddr_in servers[SERVERS];
+	size_t nservers;
+	uint16_t next_id;
+	struct pending pending[PENDING];
+};
+
+static void read_servers(struct resolver *r)
+{
+	_cleanup_buf_ struct buf b = BUF_INIT;
+	_cleanup_strv_ struct strv lines = STRV_INIT;
+	_cleanup_error_ struct error *e = NULL;
+
+	r->nservers = 0;
+	if (file_read("/etc/resolv.conf", 1 << 16, &b, &e) < 0)
+		return;
+	strv_split(&lines, buf_str(&b), "\n");
+	for (size_t i = 0; i < lines.len && r->nservers < SERVERS; i++) {
+		_cleanup_strv_ struct strv w = STRV_INIT;
+		struct sockaddr_in *sa = &r->servers[r->nservers];
+
+		strv_split(&w, lines.v[i], " \t");
+		*sa = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(53) };
+		if (w.len >= 2 && !strcmp(w.v[0], "nameserver") &&
+			inet_pton(AF_INET, w.v[1], &sa->sin_addr) == 1)
+			r->nservers++;
+	}
+}
+
+static void fail(struct resolver *r, struct pending *p)
+{
+	uint8_t *m = p->question;
+
+	put16(m, p->id);
+	m[2] |= 0x80;
+	m[3] = 0x80 | 2; /* SERVFAIL */
+	gateway_send_udp(p->zone, p->mac, p->ip, 53, p->port, m, p->len);
+	p->zone = NULL;
+}
+
+static void on_timer(void *arg)
+{
+	struct resolver *r = arg;
+	uint64_t now = loop_now();
+	bool more = false;
+
+	for (size_t i = 0; i < PENDING; i++) {
+		if (!r->pending[i].zone)
+			continue;
+		if (now - r->pending[i].at >= PATIENCE_NS)
+			fail(r, &r->pending[i]);
+		else
+			more = true;
+	}
+	if (more)
+		loop_timer_arm(r->timer, 1000000000u);
+}
+
+static bool from_server(const struct resolver *r, const struct sockaddr_in *sa)
+{
+	for (size_t i = 0; i < r->nservers; i++)
+		if (sa->sin_addr.s_addr == r->servers[i].sin_addr.s_addr &&
+			sa->sin_port == r->servers[i].sin_port)
+			return true;
+	return false;
+}
+
+static void on_answer(void *arg, uint32_t events)
+{
+	struct resolver *r = arg;
+	struct sockaddr_in sa;
+	socklen_t sl = sizeof(sa);
+	uint8_t m[1472];
+	ssize_t n = recvfrom(r->fd, m, sizeof(m), MSG_DONTWAIT, (struct sockaddr *)&sa, &sl);
+
+	if (n < 12 || !from_server(r, &sa))
+		return;
+	for (size_t i = 0; i < PENDING; i++) {
+		struct pending *p = &r->pending[i];
+
+		if (!p->zone || p->sent_id != get16(m))
+			continue;
+		put16(m, p->id);
+		gateway_send_udp(p->zone, p->mac, p->ip, 53, p->port, m, (size_t)n);
+		p->zone = NULL;
+		return;
+	}
+}
+
+struct resolver *resolver_new(struct net *n)
+{
+	struct resolver *r = xcalloc(1, sizeof(*r));
+
+	r->net = n;
+	r->fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (r->fd >= 0)
+		r->src = loop_fd(n->loop, r->fd, EPOLLIN, on_answer, r);
+	r->timer = loop_timer(n->loop, 1, on_timer, r);
+	loop_timer_disarm(r->timer);
+	r->next_id = (uint16_t)loop_now();
+	return r;
+}
+
+void resolver_free(struct resolver *r)
+{
+	if (!r)
+		return;
+	loop_remove(r->src);
+	loop_remove(r->timer);
+	cleanup_close(&r->fd);
+	free(r);
+}
+
+void resolver_ask(struct resolver *r, struct zone *z, const uint8_t mac[6], uint32_t ip,
+	uint16_t port, const uint8_t *msg, size_t len)
+{
+	struct pending *p = NULL;
+
+	for (size_t i = 0; i < PENDING && !p; i++)
+		if (!r->pending[i].zone)
+			p = &r->pending[i];
+	if (!p || len > sizeof(p->question))
+		return; /* the guest asks again */
+	p->zone = z;
+	memcpy(p->mac, mac, 6);
+	memcpy(p->question, msg, len);
+	p->ip = ip;
+	p->port = port;
+	p->id = get16(msg);
+	p->len = len;
+	p->at = loop_now();
+	p->sent_id = r->next_id++;
+	read_servers(r);
+	put16(p->question, p->sent_id);
+	if (!r->nservers || r->fd < 0) {
+		fail(r, p);
+		return;
+	}
+	for (size_t i = 0; i < r->nservers; i++)
+		if (sendto(r->fd, p->question, len, MSG_DONTWAIT, (struct sockaddr *)&r->servers[i],
+			    sizeof(r->servers[i])) < 0)
+			log_debug("name server: %s", strerror(errno));
+	loop_timer_arm(r->timer, 1000000000u);
+}
+
+void resolver_forget_zone(struct resolver *r, const struct zone *z)
+{
+	for (size_t i = 0; r && i < PENDING; i++)
+		if (r->pending[i].zone == z)
+			r->pending[i].zone = NULL;
+}

@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Inside of the network process. A zone is one layer-2 network: ports (one a machine's NIC), a
+ * gateway that answers DHCP and DNS, and a way out. One thread, one loop; nothing on the forwarding
+ * path allocates.
+ */
+#ifndef CROFT_NET_ZONE_H
+#define CROFT_NET_ZONE_H
+
+#include "base/error.h"
+#include "base/loop.h"
+#include "base/strv.h"
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define FRAME_MAX_BYTES (65536 + 14 + 4)
+#define RX_BYTES (2 * (FRAME_MAX_BYTES + 4))
+#define TX_BYTES (256 * 1024)
+
+struct zone;
+struct outside;
+struct resolver;
+
+struct port {
+	struct zone *zone;
+	char *node, *socket;
+	struct strv names; /* that DNS knows it by, the first also in reverse */
+	uint8_t mac[6];
+	uint32_t ip; /* host byte order */
+	bool stale;  /* no longer in the configuration */
+	int fd;      /* -1: not connected */
+	struct loop_src *src;
+	uint8_t *rx, *tx; /* while connected */
+	size_t rx_len, tx_at, tx_len;
+	uint64_t rx_frames, rx_bytes, tx_frames, tx_bytes, dropped, spoofed;
+	struct port *next;
+};
+
+struct zone {
+	struct net *net;
+	char *name, *domain;
+	uint32_t prefix, mask, gateway; /* host byte order */
+	unsigned prefix_len;
+	uint8_t gateway_mac[6];
+	bool has_outside;
+	struct port *ports;
+	struct outside *outside; /* NULL: no way out */
+	struct zone *next;
+};
+
+struct net {
+	char *dir, *group;
+	struct loop *loop;
+	struct zone *zones;
+	struct resolver *resolver;
+	struct loop_src *retry; /* runs only while a port is not connected */
+};
+
+/* config.c: (re)reads DIR/net.json; ports that stay keep their connection. On error nothing has
+ * changed. */
+int net_load(struct net *n, struct error **err);
+void net_clear(struct net *n);
+
+/* port.c */
+void port_connect(struct port *p); /* tries once; quiet when nobody listens yet */
+void port_disconnect(struct port *p);
+void port_send(struct port *p, const uint8_t *frame, size_t len); /* queues or drops */
+void port_free(struct port *p);
+void net_connect_all(struct net *n); /* and arms the retry timer when some are left */
+
+/* switch.c */
+void zone_input(struct zone *z, struct port *from, uint8_t *frame, size_t len);
+/* From the gateway or the outside to whom its destination says. */
+void zone_output(struct zone *z, const uint8_t *frame, size_t len);
+struct port *zone_by_mac(const struct zone *z, const uint8_t mac[6]);
+struct port *zone_by_ip(const struct zone *z, uint32_t ip);
+
+/* gateway.c: true when the frame was for DHCP or DNS and has been dealt with. */
+bool gateway_input(struct zone *z, struct port *from, const uint8_t *frame, size_t len);
+/* UDP from the gateway to a machine; payload is copied. dst_ip broadcast goes to that port's MAC or
+ * all. */
+void gateway_send_udp(struct zone *z, const uint8_t dst_mac[6], uint32_t dst_ip, uint16_t src_port,
+	uint16_t dst_port, const uint8_t *payload, size_t len);
+uint16_t inet_checksum(const void *p, size_t n, uint32_t sum);
+
+/* dhcp.c: answer to a DHCP message (RFC 2131) of the machine at `p` into out; its length, 0 for
+ * none. */
+size_t dhcp_answer(const struct port *p, const uint8_t *msg, size_t len, uint8_t *out, size_t cap,
+	bool *broadcast);
+
+/* dns.c: answer (RFC 1035) into out, or 0 when the question is for others (then *forward). */
+size_t dns_answer(const struct zone *z, const uint8_t *msg, size_t len, uint8_t *out, size_t cap,
+	bool *forward);
+
+/* resolver.c: asks the host's name servers; the answer goes back to the port by itself. */
+struct resolver *resolver_new(struct net *n);
+void resolver_free(struct resolver *r);
+void resolver_ask(struct resolver *r, struct zone *z, const uint8_t mac[6], uint32_t ip,
+	uint16_t port, const uint8_t *msg, size_t len);
+void resolver_forget_zone(struct resolver *r, const struct zone *z);
+
+/* outside.c: libslirp */
+struct outside *outside_new(struct zone *z);
+void outside_free(struct outside *o);
+void outside_input(struct outside *o, const uint8_t *frame, size_t len);
+int outside_forward(struct outside *o, bool udp, uint32_t host_ip, uint16_t host_port, uint32_t ip,
+	uint16_t port, struct error **err);
+void outside_unforward(struct outside *o, bool udp, uint32_t host_ip, uint16_t host_port);
+/* Around each turn of the loop; prepare returns how long it may wait, ms (-1: for ever). */
+int outside_prepare(struct outside *o);
+void outside_dispatch(struct outside *o);
+
+/* control.c */
+struct control;
+struct control *control_new(struct net *n, struct error **err);
+void control_free(struct control *c);
+
+static inline uint16_t get16(const uint8_t *p)
+{
+	return (uint16_t)(p[0] << 8 | p[1]);
+}
+static inline uint32_t get32(const uint8_t *p)
+{
+	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+static inline void put16(uint8_t *p, uint16_t v)
+{
+	p[0] = (uint8_t)(v >> 8);
+	p[1] = (uint8_t)v;
+}
+static inline void put32(uint8_t *p, uint32_t v)
+{
+	put16(p, (uint16_t)(v >> 16));
+	put16(p + 2, (uint16_t)v);
+}
+
+#endif
