@@ -154,7 +154,8 @@ static int build(const struct machine_def *d, const char *dir, struct error **er
 	if (rc < 0) {
 		_cleanup_error_ struct error *e = NULL;
 
-		file_remove_tree(file_exists(temp) ? temp : lock, &e);
+		/* Without temp the rename was done and only its flush failed: what did not succeed isn't there. */
+		file_remove_tree(file_exists(temp) ? temp : dir, &e);
 	}
 	return rc;
 }

@@ -143,6 +143,7 @@ int machine_remove(const char *name, bool force, struct error **err)
 		return -1;
 	/* Out of sight in one step; a crash after it leaves a folder that the next command clears away. */
 	parent = path_dirname(m->dir);
+	machine_sweep(parent);
 	temp = xasprintf("%s/.tmp-%d-%s", parent, (int)getpid(), path_basename(m->dir));
 	if (file_remove_tree(temp, err) < 0 || file_rename(m->dir, temp, err) < 0 || file_remove_tree(temp, err) < 0)
 		return error_wrap(err, "machine %s", name);

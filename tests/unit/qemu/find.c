@@ -56,6 +56,7 @@ static void others_are_refused(void **state)
 	struct qemu q;
 
 	assert_err(qemu_find("x86_64", &q, &e), e, ERR_FAILED, "does not answer as QEMU does: what?");
+	assert_ok(file_unlink(path, &e), e);
 	setenv("CROFT_QEMU", "/no/such", 1);
 	assert_err(qemu_find("x86_64", &q, &e), e, ERR_NOT_FOUND, "/no/such: QEMU is not installed");
 }
