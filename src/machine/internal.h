@@ -36,6 +36,8 @@ int machine_ensure_helper(const struct machine *m, struct error **err);
 int machine_spawn_helper(const struct machine *m, bool adopt, struct error **err);
 /* Waits until QEMU and its helper have ended. 1: they have; 0: time is over. */
 int machine_wait_end(const struct machine *m, int timeout_ms);
+/* Ends a QEMU that no pid file names: its helper was killed between starting it and writing that file. */
+void machine_kill_unseen(const struct machine *m);
 /* Adds the last lines of qemu.log and of the console to the error. */
 void machine_explain(const struct machine *m, struct error **err);
 /* All forwards of the definition can be bound now, else ERR_STATE with who has the port. */

@@ -192,6 +192,7 @@ static int start_locked(struct machine *m, const struct machine_start_opts *o, b
 	}
 	/* A helper that is still tidying up after the last run is done in a moment. */
 	machine_wait_end(m, 5000);
+	machine_kill_unseen(m);
 	if (clean_run(m, err) < 0 || machine_check_ports(&m->def, err) < 0 || make_snaps(m, err) < 0 ||
 		write_argv(m, o, err) < 0 || (o && o->paused && mark_paused(m, err) < 0) ||
 		machine_spawn_helper(m, false, err) < 0)

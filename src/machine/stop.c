@@ -8,16 +8,20 @@
 #include "internal.h"
 #include "qemu/qmp.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <jansson.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #define KILL_MS 20000
 #define ASK_MS 5000
+#define ARGV_MAX (4u << 20)
 
 static int left_ms(uint64_t end)
 {
@@ -35,6 +39,48 @@ static void kill_id(const struct proc_id *id)
 		syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
 }
 
+/* The QEMU that was started with exactly these arguments in this folder; 0: none. */
+static pid_t find_by_argv(const char *run, const struct buf *argv)
+{
+	_cleanup_closedir_ DIR *d = opendir("/proc");
+
+	for (struct dirent *e; d && (e = readdir(d));) {
+		_cleanup_free_ char *cwd = xasprintf("/proc/%s/cwd", e->d_name), *cmdline = xasprintf("/proc/%s/cmdline", e->d_name);
+		_cleanup_free_ char *is = atoi(e->d_name) > 0 ? realpath(cwd, NULL) : NULL, *want = is ? realpath(run, NULL) : NULL;
+		_cleanup_buf_ struct buf b = BUF_INIT;
+		_cleanup_error_ struct error *err = NULL;
+
+		if (!is || !want || strcmp(is, want) || file_read(cmdline, ARGV_MAX, &b, &err) < 0)
+			continue;
+		if (b.len == argv->len && !memcmp(b.data, argv->data, b.len))
+			return atoi(e->d_name);
+	}
+	return 0;
+}
+
+void machine_kill_unseen(const struct machine *m)
+{
+	_cleanup_free_ char *run = machine_path(m, "run"), *path = machine_path(m, "run/argv"), *status = machine_path(m, "run/status");
+	_cleanup_error_ struct error *e = NULL;
+	_cleanup_buf_ struct buf argv = BUF_INIT;
+	_cleanup_close_ int fd = -1;
+	struct proc_id id;
+	pid_t pid;
+
+	/* Only a run without a noted end can have left one. */
+	if (file_exists(status) || machine_qemu(m, &id) || machine_helper(m, &id) || file_read(path, ARGV_MAX, &argv, &e) < 0)
+		return;
+	pid = find_by_argv(run, &argv);
+	if (!pid || proc_id_of(pid, &id, &e) < 0)
+		return;
+	log_info("machine %s: ending process %d, a QEMU whose helper died as it started it", m->name, (int)pid);
+	fd = proc_id_open(&id);
+	kill_id(&id);
+	/* The pidfd tells when the last thread has gone; only then are the locks on the disks free. */
+	if (fd >= 0 && poll(&(struct pollfd){ .fd = fd, .events = POLLIN }, 1, KILL_MS) <= 0)
+		log_warn("machine %s: process %d does not end", m->name, (int)pid);
+}
+
 int machine_kill(struct machine *m, struct error **err)
 {
 	_cleanup_free_ char *mark = machine_path(m, "run/killed"), *run = machine_path(m, "run");
@@ -42,6 +88,7 @@ int machine_kill(struct machine *m, struct error **err)
 
 	if (!file_is_dir(run))
 		return 0;
+	machine_kill_unseen(m);
 	if (machine_qemu(m, &id)) {
 		/* First the note that this end was wanted, then the end. */
 		if (file_write(mark, "", 0, 0600, err) < 0)
