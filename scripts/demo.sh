@@ -20,6 +20,8 @@ for node in sn alice-ood1 bob-ood1; do
 done
 say group 2zone_sn run alice-ood1 'ping -c 2 sn'
 say group 2zone_sn run bob-ood1 'ping -c 2 sn'
+say group 2zone_sn run sn 'mkdir -p /srv/www; echo hello from sn > /srv/www/index.html; httpd -p 80 -h /srv/www'
+say group 2zone_sn run bob-ood1 'wget -q -O - http://sn/'
 say vm list
 say group 2zone_sn info_vms
 say group 2zone_sn clean_vms --force

@@ -203,8 +203,7 @@ static void print_list(const json_t *j, int indent)
 			fputs(i ? ", " : " ", stdout);
 			print_scalar(v);
 		} else {
-			printf("\n%*s-", indent, "");
-			putchar('\n');
+			printf("%s%*s-\n", i ? "" : "\n", indent, "");
 			print_facts(v, indent + 2);
 		}
 	}
