@@ -19,6 +19,8 @@
 #include "image/sha.h"
 #include "image/vmlinux.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
@@ -38,11 +40,13 @@ static const struct arch arches[] = {
 		"lib64/ld-linux-x86-64.so.2", "console=ttyS0" },
 };
 
-/* Loaded in this order; what stands before "--" is needed for the agent's port and the root disk.
+/*
+ * Loaded in this order. Before the first "--": needed for the agent's port and the root disk; before
+ * the second: for the network that the first command may use; the rest is loaded behind its back.
  */
 static const char *const loaded[] = { "virtio_pci", "virtio_console", "virtio_blk",
-	"crc32c_generic", "ext4", "overlay", "--", "virtio_net", "virtio_rng", "9pnet_virtio", "9p",
-	"af_packet", "evdev", "button", "virtio_balloon", "virtio_scsi", "sd_mod", "sr_mod", "ahci",
+	"crc32c_generic", "ext4", "overlay", "--", "virtio_net", "af_packet", "--", "virtio_rng",
+	"9pnet_virtio", "9p", "evdev", "button", "virtio_balloon", "virtio_scsi", "sd_mod", "sr_mod", "ahci",
 	"ata_piix", "nvme" };
 /* There for modprobe. */
 static const char *const carried[] = { "e1000", "e1000e", "8139cp", "usb_storage", "uhci_hcd",
@@ -289,6 +293,7 @@ static int build_disk(struct job *job, struct error **err)
 		DISK_SIZE, NULL };
 	const char *convert[] = { "qemu-img", "convert", "-f", "raw", "-O", "qcow2", raw, qcow2,
 		NULL };
+	_cleanup_close_ int fd = -1;
 	int rc;
 
 	setenv("E2FSPROGS_FAKE_TIME", "1", 1);
@@ -296,7 +301,13 @@ static int build_disk(struct job *job, struct error **err)
 	unsetenv("E2FSPROGS_FAKE_TIME");
 	if (rc < 0 || proc_run(convert, 120000, NULL, NULL, err) < 0)
 		return error_hint(err, "e2fsprogs and qemu-utils are needed");
-	return file_unlink(raw, err);
+	if (file_unlink(raw, err) < 0)
+		return -1;
+	/* qemu-img leaves it in the page cache. */
+	fd = open(qcow2, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fchmod(fd, 0400) < 0)
+		return error_errno(err, errno, "%s", qcow2);
+	return file_fsync(fd, qcow2, err);
 }
 
 /* ---- the whole ---- */
