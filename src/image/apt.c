@@ -12,9 +12,11 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <curl/curl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define RELEASE_MAX ((size_t)8 << 20)
@@ -59,6 +61,46 @@ static int verify(struct apt *a, const char *inrelease, struct buf *b, struct er
 		rc = file_read(out, RELEASE_MAX, b, err);
 	unlink(out);
 	return rc;
+}
+
+/* A field of Release, new; NULL when absent. */
+static char *release_field(const char *release, const char *field)
+{
+	_cleanup_free_ char *head = xasprintf("%s: ", field);
+	size_t n = strlen(head);
+
+	for (const char *p = release; p; p = strchr(p, '\n')) {
+		p += *p == '\n';
+		if (!strncmp(p, head, n))
+			return xstrndup(p + n, strcspn(p + n, "\r\n"));
+	}
+	return NULL;
+}
+
+/*
+ * A signature says who, not what and when: a mirror could hand out another release, or one of long
+ * ago. What is taken from the cache on request may be old.
+ */
+static int check_release(struct apt *a, const char *text, struct error **err)
+{
+	_cleanup_free_ char *suite = release_field(text, "Suite"),
+			    *codename = release_field(text, "Codename"),
+			    *until = release_field(text, "Valid-Until");
+	time_t end;
+
+	if ((!suite || strcmp(suite, a->src.release)) &&
+		(!codename || strcmp(codename, a->src.release)))
+		return error_set(err, ERR_FAILED, "%s/dists/%s/InRelease: is of %s, not of %s",
+			a->src.mirror, a->src.release, codename ? codename : "no known release",
+			a->src.release);
+	if (!until || a->src.offline)
+		return 0;
+	end = curl_getdate(until, NULL);
+	if (end != (time_t)-1 && end >= time(NULL))
+		return 0;
+	error_set(err, ERR_FAILED, "%s/dists/%s/InRelease: was valid until %s", a->src.mirror,
+		a->src.release, until);
+	return error_hint(err, "the mirror is behind, or this host's clock is wrong");
 }
 
 /* Looks the SHA-256 and size of a file up in the text of Release. */
@@ -182,6 +224,7 @@ static int open_archive(struct apt *a, struct error **err)
 			return -1;
 	}
 	if (load_release(a, &release, err) < 0 ||
+		check_release(a, buf_str(&release), err) < 0 ||
 		release_entry(a, buf_str(&release), file, sha, &size, err) < 0)
 		return -1;
 	url = xasprintf("%s/dists/%s/%s", a->src.mirror, a->src.release, file);

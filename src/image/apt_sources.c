@@ -8,6 +8,13 @@
 #include <string.h>
 #include <strings.h>
 
+/* The host's apt knows more ways (cdrom:, mirror+file:, tor+http:) than libcurl. */
+static bool reachable(const char *uri)
+{
+	return !strncmp(uri, "http://", 7) || !strncmp(uri, "https://", 8) ||
+	       !strncmp(uri, "file:/", 6);
+}
+
 /* "deb [signed-by=KEYRING] URI SUITE COMPONENT..." (sources.list(5)) */
 static bool one_line(const char *line, const char *release, char **mirror, char **keyring)
 {
@@ -29,7 +36,7 @@ static bool one_line(const char *line, const char *release, char **mirror, char 
 	strv_split(&w, rest, " \t");
 	for (size_t i = 2; i < w.len; i++)
 		main_too |= !strcmp(w.v[i], "main");
-	if (w.len < 3 || strcmp(w.v[1], release) || !main_too)
+	if (w.len < 3 || strcmp(w.v[1], release) || !main_too || !reachable(w.v[0]))
 		return false;
 	*mirror = xstrdup(w.v[0]);
 	strv_split(&options, opts ? opts : "", " \t");
@@ -60,7 +67,7 @@ static bool stanza(const struct strv *lines, const char *release, char **mirror,
 			else if (!strncasecmp(lines->v[i], "Enabled: no", 11))
 				return false;
 	if (!strv_has(&types, "deb") || !strv_has(&suites, release) ||
-		!strv_has(&components, "main") || !uris.len)
+		!strv_has(&components, "main") || !uris.len || !reachable(uris.v[0]))
 		return false;
 	*mirror = xstrdup(uris.v[0]);
 	if (keys.len == 1 && keys.v[0][0] == '/')

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "image/image.h"
 #include "base/cleanup.h"
+#include "base/fault.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -9,6 +10,7 @@
 #include "image/internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -272,27 +274,60 @@ static int write_json(const char *dir, const struct image *img, const char *key,
 	return rc;
 }
 
+/*
+ * Swaps two folders in one step (renameat2(2)), so that there is an image of the name at each
+ * instant. *done is false where the file system cannot.
+ */
+static int exchange(const char *a, const char *b, bool *done, struct error **err)
+{
+	_cleanup_free_ char *parent = path_dirname(b);
+	_cleanup_close_ int fd = open(parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int failed = fault(FAULT_RENAME);
+
+	*done = false;
+	if (fd < 0)
+		return error_errno(err, errno, "%s", parent);
+	if (failed)
+		return error_errno(err, failed, "%s: cannot put in place", b);
+	if (renameat2(AT_FDCWD, a, AT_FDCWD, b, RENAME_EXCHANGE) < 0) {
+		if (errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP)
+			return 0;
+		return error_errno(err, errno, "%s: cannot put in place", b);
+	}
+	*done = true;
+	return file_fsync(fd, parent, err);
+}
+
+static int replace(const char *dir, const char *target, struct error **err)
+{
+	_cleanup_free_ char *old = xasprintf("%s-old", dir);
+	_cleanup_error_ struct error *ignored = NULL;
+	bool done;
+
+	if (exchange(dir, target, &done, err) < 0)
+		return -1;
+	if (done) {
+		file_remove_tree(dir, &ignored);
+		return 0;
+	}
+	/* Without the exchange: killed between the two, the image is gone and must be made again. */
+	if (file_rename(target, old, err) < 0 || file_rename(dir, target, err) < 0)
+		return -1;
+	file_remove_tree(old, &ignored);
+	return 0;
+}
+
 int image_commit(const char *dir, struct image *img, const char *key, struct error **err)
 {
-	_cleanup_free_ char *target = image_dir(img->name), *old = NULL;
-	_cleanup_error_ struct error *ignored = NULL;
+	_cleanup_free_ char *target = image_dir(img->name);
 
 	if (write_json(dir, img, key, err) < 0)
 		return -1;
-	if (file_exists(target)) {
-		if (image_unused(img->name, err) < 0)
-			return -1;
-		/* A folder can't be renamed over a full one; killed in between, there is no image
-		 * and the call is repeated. */
-		old = xasprintf("%s-old", dir);
-		if (file_rename(target, old, err) < 0)
-			return -1;
-	}
-	if (file_rename(dir, target, err) < 0)
+	if (!file_exists(target))
+		return file_rename(dir, target, err);
+	if (image_unused(img->name, err) < 0)
 		return -1;
-	if (old)
-		file_remove_tree(old, &ignored);
-	return 0;
+	return replace(dir, target, err);
 }
 
 int image_remove(const char *name, bool force, struct error **err)

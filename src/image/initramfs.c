@@ -111,7 +111,7 @@ static int tree_entry(struct initramfs *i, const char *host, const char *inside,
 	if (lstat(host, &st) < 0)
 		return error_errno(err, errno, "%s", host);
 	if (S_ISDIR(st.st_mode)) {
-		initramfs_dir(i, inside, st.st_mode & 0755, 0);
+		initramfs_dir(i, inside, 0755, 0);
 		return initramfs_tree(i, host, inside, err);
 	}
 	if (S_ISLNK(st.st_mode)) {
@@ -124,8 +124,7 @@ static int tree_entry(struct initramfs *i, const char *host, const char *inside,
 	}
 	if (file_read(host, (size_t)256 << 20, &b, err) < 0)
 		return -1;
-	/* The group's and others' write bits depend on the umask of whoever checked the files out.
-	 */
+	/* Permissions depend on the umask of whoever checked the files out, but for the x. */
 	initramfs_file(i, inside, buf_str(&b), b.len, st.st_mode & 0111 ? 0755 : 0644);
 	return 0;
 }
