@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* DHCP and DNS answers, byte by byte, without a process. */
+#include "../test.h"
+#include "net/zone.h"
+
+#include <strings.h>
+
+struct fixture {
+	struct net net;
+	struct zone zone;
+	struct port sn, alice;
+};
+
+static struct fixture *fixture(void)
+{
+	static struct fixture f;
+
+	f = (struct fixture){ 0 };
+	f.zone = (struct zone){ .net = &f.net,
+		.name = (char *)"lan",
+		.domain = (char *)"g.croft",
+		.prefix = 0x0a010200,
+		.mask = 0xffffff00,
+		.gateway = 0x0a010201,
+		.ports = &f.sn };
+	f.sn = (struct port){ .zone = &f.zone,
+		.node = (char *)"sn",
+		.mac = { 0x52, 0x54, 0, 0, 0, 1 },
+		.ip = 0x0a01020a,
+		.fd = -1,
+		.next = &f.alice };
+	f.alice = (struct port){ .zone = &f.zone,
+		.node = (char *)"alice-ood1",
+		.mac = { 0x52, 0x54, 0, 0, 0, 2 },
+		.ip = 0x0a01020b,
+		.fd = -1 };
+	strv_add(&f.sn.names, "sn");
+	strv_add(&f.sn.names, "sn.g.croft");
+	strv_add(&f.alice.names, "alice-ood1");
+	return &f;
+}
+
+static void fixture_end(struct fixture *f)
+{
+	strv_free(&f->sn.names);
+	strv_free(&f->alice.names);
+}
+
+/* A client's message with options appended; returns its length. */
+static size_t dhcp(
+	uint8_t *m, const struct port *p, uint16_t flags, const uint8_t *options, size_t n)
+{
+	memset(m, 0, 240);
+	m[0] = m[1] = 1;
+	m[2] = 6;
+	put32(m + 4, 0x12345678);
+	put16(m + 10, flags);
+	memcpy(m + 28, p->mac, 6);
+	put32(m + 236, 0x63825363);
+	memcpy(m + 240, options, n);
+	return 240 + n;
+}
+
+static const uint8_t *find_option(const uint8_t *m, size_t len, uint8_t code)
+{
+	for (size_t at = 240; at + 1 < len && m[at] != 255; at += m[at] ? (size_t)m[at + 1] + 2 : 1)
+		if (m[at] == code)
+			return m + at + 1;
+	return NULL;
+}
+
+static const uint8_t discover[] = { 53, 1, 1, 255 };
+
+static void discover_gets_the_fixed_address(void **s)
+{
+	struct fixture *f = fixture();
+	uint8_t m[600], out[1472];
+	bool broadcast;
+	size_t n = dhcp_answer(&f->alice, m, dhcp(m, &f->alice, 0x8000, discover, sizeof(discover)),
+		out, sizeof(out), &broadcast);
+
+	assert_true(n >= 300);
+	assert_true(broadcast);
+	assert_int_equal(out[0], 2);
+	assert_int_equal(get32(out + 4), 0x12345678);
+	assert_int_equal(get32(out + 16), 0x0a01020b);
+	assert_int_equal(find_option(out, n, 53)[1], 2);
+	assert_int_equal(get32(find_option(out, n, 1) + 1), 0xffffff00);
+	assert_int_equal(get32(find_option(out, n, 3) + 1), 0x0a010201);
+	assert_int_equal(get32(find_option(out, n, 6) + 1), 0x0a010201);
+	assert_int_equal(get32(find_option(out, n, 51) + 1), 0xffffffff);
+	assert_memory_equal(find_option(out, n, 12), "\012alice-ood1", 11);
+	fixture_end(f);
+}
+
+static void requests_for_others_addresses_are_refused(void **s)
+{
+	uint8_t mine[] = { 53, 1, 3, 50, 4, 10, 1, 2, 11, 255 },
+		other[] = { 53, 1, 3, 50, 4, 10, 1, 2, 10, 255 };
+	uint8_t elsewhere[] = { 53, 1, 3, 50, 4, 10, 1, 2, 11, 54, 4, 9, 9, 9, 9, 255 };
+	struct fixture *f = fixture();
+	uint8_t m[600], out[1472];
+	bool broadcast;
+	size_t n = dhcp_answer(&f->alice, m, dhcp(m, &f->alice, 0, mine, sizeof(mine)), out,
+		sizeof(out), &broadcast);
+
+	assert_int_equal(find_option(out, n, 53)[1], 5);
+	assert_false(broadcast);
+	n = dhcp_answer(&f->alice, m, dhcp(m, &f->alice, 0, other, sizeof(other)), out, sizeof(out),
+		&broadcast);
+	assert_int_equal(find_option(out, n, 53)[1], 6);
+	assert_true(broadcast);
+	assert_int_equal(get32(out + 16), 0);
+	assert_int_equal(
+		dhcp_answer(&f->alice, m, dhcp(m, &f->alice, 0, elsewhere, sizeof(elsewhere)), out,
+			sizeof(out), &broadcast),
+		0);
+	fixture_end(f);
+}
+
+static void cut_and_strange_dhcp_is_ignored(void **s)
+{
+	struct fixture *f = fixture();
+	uint8_t m[600], out[1472];
+	bool broadcast;
+	size_t len = dhcp(m, &f->sn, 0, discover, sizeof(discover));
+
+	for (size_t n = 0; n < 243; n++) {
+		uint8_t *exact = xmemdup(m, n); /* so that ASan sees a read past the end */
+
+		assert_int_equal(dhcp_answer(&f->sn, exact, n, out, sizeof(out), &broadcast), 0);
+		free(exact);
+	}
+	assert_int_equal(dhcp_answer(&f->alice, m, len, out, sizeof(out), &broadcast),
+		0);   /* another's MAC */
+	m[241] = 200; /* option longer than the message */
+	assert_int_equal(dhcp_answer(&f->sn, m, len, out, sizeof(out), &broadcast), 0);
+	fixture_end(f);
+}
+
+/* "a.b" with type as a question with id 0xabcd. */
+static size_t question(uint8_t *m, const char *name, uint16_t type)
+{
+	uint8_t *p = m + 12;
+
+	memset(m, 0, 12);
+	put16(m, 0xabcd);
+	m[2] = 1;
+	put16(m + 4, 1);
+	while (*name) {
+		size_t n = strcspn(name, ".");
+
+		*p++ = (uint8_t)n;
+		memcpy(p, name, n);
+		p += n;
+		name += n + (name[n] == '.');
+	}
+	*p++ = 0;
+	put16(p, type);
+	put16(p + 2, 1);
+	return (size_t)(p + 4 - m);
+}
+
+static void names_of_the_group(void **s)
+{
+	static const struct {
+		const char *name;
+		uint16_t type, answers;
+		unsigned rcode;
+		bool forward;
+	} cases[] = { { "sn", 1, 1, 0, false }, { "SN.G.Croft", 1, 1, 0, false },
+		{ "alice-ood1", 1, 1, 0, false }, { "sn", 28, 0, 0, false },
+		{ "nobody", 1, 0, 3, false }, { "x.g.croft", 1, 0, 3, false },
+		{ "10.2.1.10.in-addr.arpa", 12, 1, 0, false },
+		{ "99.2.1.10.in-addr.arpa", 12, 0, 3, false },
+		{ "1.2.1.10.in-addr.arpa", 12, 1, 0, false }, { "debian.org", 1, 0, 0, true },
+		{ "8.8.8.8.in-addr.arpa", 12, 0, 0, true }, { "notg.croft", 1, 0, 0, true } };
+	struct fixture *f = fixture();
+	uint8_t m[600], out[1472];
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		bool forward = false;
+		size_t len = question(m, cases[i].name, cases[i].type);
+		size_t n = dns_answer(&f->zone, m, len, out, sizeof(out), &forward);
+
+		if (forward != cases[i].forward)
+			fail_msg("%s: forward is %d", cases[i].name, forward);
+		if (forward)
+			continue;
+		assert_true(n >= len);
+		assert_int_equal(get16(out), 0xabcd);
+		assert_true(out[2] & 0x80);
+		assert_int_equal(out[3] & 15, cases[i].rcode);
+		assert_int_equal(get16(out + 6), cases[i].answers);
+		if (cases[i].answers && cases[i].type == 1)
+			assert_int_equal(get32(out + n - 4),
+				!strcasecmp(cases[i].name, "alice-ood1") ? 0x0a01020b : 0x0a01020a);
+	}
+	fixture_end(f);
+}
+
+static void cut_and_strange_dns_is_no_harm(void **s)
+{
+	struct fixture *f = fixture();
+	uint8_t m[600], out[1472];
+	size_t len = question(m, "sn.g.croft", 1);
+	bool forward = false;
+
+	for (size_t n = 0; n < len; n++) {
+		uint8_t *exact = xmemdup(m, n);
+		size_t got = dns_answer(&f->zone, exact, n, out, sizeof(out), &forward);
+
+		assert_int_equal(got, n < 12 ? 0 : 12);
+		if (got)
+			assert_int_equal(out[3] & 15, 1);
+		free(exact);
+	}
+	m[12] = 0xc0; /* a compressed question, pointing at itself */
+	m[13] = 12;
+	assert_int_equal(dns_answer(&f->zone, m, len, out, sizeof(out), &forward), 12);
+	m[2] |= 0x80; /* an answer is not answered: no loops */
+	assert_int_equal(dns_answer(&f->zone, m, len, out, sizeof(out), &forward), 0);
+	assert_false(forward);
+	fixture_end(f);
+}
+
+static void checksums(void **s)
+{
+	/* RFC 1071, 3 */
+	static const uint8_t data[] = { 0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7 };
+
+	assert_int_equal(inet_checksum(data, 8, 0), (uint16_t)~0xddf2);
+	assert_int_equal(inet_checksum(data, 7, 0), (uint16_t)~0xdcfb);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(discover_gets_the_fixed_address),
+		cmocka_unit_test(requests_for_others_addresses_are_refused),
+		cmocka_unit_test(cut_and_strange_dhcp_is_ignored),
+		cmocka_unit_test(names_of_the_group),
+		cmocka_unit_test(cut_and_strange_dns_is_no_harm),
+		cmocka_unit_test(checksums),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
