@@ -8,6 +8,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/path.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -227,6 +228,22 @@ static int sweep(struct gc *g, struct error **err)
 	return 0;
 }
 
+/* Packs that died before they had their name: with the exclusive lock there is no writer. */
+static int drop_unnamed(struct store *s, struct error **err)
+{
+	_cleanup_free_ char *dir = store_sub(s, "packs");
+	_cleanup_closedir_ DIR *d = opendir(dir);
+
+	for (struct dirent *e; d && (e = readdir(d));) {
+		_cleanup_free_ char *path = path_join(dir, e->d_name);
+		size_t n = strlen(e->d_name);
+
+		if (n > 4 && !strcmp(e->d_name + n - 4, ".new") && file_unlink(path, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 int store_gc(struct store *s, struct store_gc_result *ret, struct error **err)
 {
 	_cleanup_free_ char *path = store_sub(s, ".lock");
@@ -236,7 +253,7 @@ int store_gc(struct store *s, struct store_gc_result *ret, struct error **err)
 	int rc;
 
 	*ret = (struct store_gc_result){ 0 };
-	if (lock < 0 || store_load(s, true, err) < 0)
+	if (lock < 0 || drop_unnamed(s, err) < 0 || store_load(s, true, err) < 0)
 		return -1;
 	for (size_t i = 0; i < s->nix; i++)
 		if (!index_check(&s->ix[i])) {

@@ -258,7 +258,7 @@ static int get_all(struct get *g, const struct hash *root, uint64_t size, struct
 	}
 	if (store_walk(g->s, root, visit, g, err) < 0 || submit(g, err) < 0 || drain(g, err) < 0)
 		return -1;
-	return g->pipe ? 0 : file_fsync(g->fd, g->path, err);
+	return g->pipe || !g->o->sync ? 0 : file_fsync(g->fd, g->path, err);
 }
 
 static int open_target(struct get *g, const char *path, struct error **err)

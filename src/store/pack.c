@@ -22,6 +22,7 @@ char *pack_path(const char *store, uint64_t id)
 int pack_create(const char *store, struct pack_out *p, struct error **err)
 {
 	struct pack_head h = { .magic = PACK_MAGIC };
+	_cleanup_free_ char *temp = NULL;
 
 	*p = (struct pack_out){ .fd = -1 };
 	if (getrandom(&h.id, sizeof(h.id), 0) != sizeof(h.id))
@@ -29,11 +30,16 @@ int pack_create(const char *store, struct pack_out *p, struct error **err)
 	h.sum = sum64(&h, offsetof(struct pack_head, sum));
 	p->id = h.id;
 	p->path = pack_path(store, h.id);
-	p->fd = open(p->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	/* It gets its name when it is locked: else somebody could take it for a dead writer's in between. */
+	temp = xasprintf("%s.new", p->path);
+	p->fd = open(temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
 	if (p->fd < 0)
-		return error_errno(err, errno, "%s: cannot make", p->path);
-	if (flock(p->fd, LOCK_EX | LOCK_NB) < 0)
-		return error_errno(err, errno, "%s: cannot lock", p->path);
+		return error_errno(err, errno, "%s: cannot make", temp);
+	if (flock(p->fd, LOCK_EX | LOCK_NB) < 0 || rename(temp, p->path) < 0) {
+		error_errno(err, errno, "%s: cannot lock and name", temp);
+		unlink(temp);
+		return -1;
+	}
 	p->len = sizeof(h);
 	return file_write_all(p->fd, &h, sizeof(h), p->path, err);
 }

@@ -60,6 +60,7 @@ int store_put(struct store *s, const char *name, const char *path, const struct 
 
 struct store_get_opts {
 	bool update; /* the target exists: only what differs is written */
+	bool sync;   /* it is on disk when store_get returns */
 	unsigned threads;
 	void (*progress)(void *arg, uint64_t done);
 	void *arg;

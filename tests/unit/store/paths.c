@@ -305,7 +305,7 @@ static int act(const char *what, const char *dir)
 	else if (rc == 0 && !strcmp(what, "gc"))
 		rc = store_gc(s, &g, &e);
 	else if (rc == 0 && !strcmp(what, "get"))
-		rc = store_get(s, "old", out, &(struct store_get_opts){ 0 }, &e);
+		rc = store_get(s, "old", out, &(struct store_get_opts){ .sync = true }, &e);
 	else if (rc == 0 && (rc = (d = store_open(to, &e)) ? 0 : -1) == 0)
 		rc = store_copy(s, d, NULL, 0, true, &c, &e);
 	rc = rc == 0 ? 0 : e->code == ENOSPC ? 10 : 11;
