@@ -36,7 +36,6 @@ const struct command *const commands[] = {
 	&cmd_store_copy,
 	&cmd_store_stats,
 #endif
-#ifdef CROFT_GROUP
 	&cmd_group_up,
 	&cmd_group_create_vms,
 	&cmd_group_down,
@@ -47,7 +46,6 @@ const struct command *const commands[] = {
 	&cmd_group_vars,
 	&cmd_group_clean_vms,
 	&cmd_group_list,
-#endif
 	&cmd_config_show,
 	&cmd_doctor,
 	&cmd_completion,
