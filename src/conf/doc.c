@@ -287,6 +287,41 @@ static bool is_json(const char *name)
 	return n > 5 && !strcmp(name + n - 5, ".json");
 }
 
+/* Length of the UTF-8 sequence at s (RFC 3629), 0 when it is none. */
+static size_t utf8_len(const unsigned char *s, size_t left)
+{
+	size_t n = *s < 0x80 ? 1 : *s >= 0xc2 && *s < 0xe0 ? 2 : (*s & 0xf0) == 0xe0 ? 3 : *s >= 0xf0 && *s < 0xf5 ? 4 : 0;
+
+	if (n > left)
+		return 0;
+	for (size_t i = 1; i < n; i++)
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+	/* Overlong forms, surrogates, beyond U+10FFFF. */
+	if ((*s == 0xe0 && s[1] < 0xa0) || (*s == 0xed && s[1] > 0x9f) || (*s == 0xf0 && s[1] < 0x90) ||
+		(*s == 0xf4 && s[1] > 0x8f))
+		return 0;
+	return n;
+}
+
+/* Asked before libfyaml 0.7.12 sees the text, which never comes back from some places with other bytes (a directive, "%\327"). */
+static int check_utf8(const char *name, const char *text, size_t len, struct error **err)
+{
+	int line = 1, col = 1;
+
+	for (size_t at = 0, n; at < len; at += n) {
+		n = utf8_len((const unsigned char *)text + at, len - at);
+		if (!n)
+			return error_set(err, ERR_USAGE, "%s:%d:%d: not UTF-8 (byte 0x%02x)", name, line, col, (unsigned char)text[at]);
+		col++;
+		if (text[at] == '\n') {
+			line++;
+			col = 1;
+		}
+	}
+	return 0;
+}
+
 struct doc *doc_parse(const char *name, const char *text, size_t len, struct error **err)
 {
 	struct fy_diag_cfg dc;
@@ -311,6 +346,8 @@ struct doc *doc_parse(const char *name, const char *text, size_t len, struct err
 		error_set(err, ERR_USAGE, "%s: larger than %zu MiB", name, FILE_MAX >> 20);
 	else if (memchr(text, '\0', len))
 		error_set(err, ERR_USAGE, "%s: not a text file (it holds a NUL byte)", name);
+	else if (check_utf8(name, text, len, err) < 0)
+		rc = -1;
 	else if (!b->parser || fy_parser_set_string(b->parser, text, len))
 		error_set(err, ERR_FAILED, "%s: cannot start the parser", name);
 	else

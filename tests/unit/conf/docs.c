@@ -71,6 +71,8 @@ static void test_wrong(void **state)
 		{ "a.yaml", "a: *b\n", "*b: no value is named &b above" },
 		{ "a.yaml", "a: [1\n", "a.yaml:" },
 		{ "a.yaml", "a:\n\t- 1\n", "a.yaml:" },
+		{ "a.yaml", "%\327", "a.yaml:1:2: not UTF-8 (byte 0xd7)" },
+		{ "a.yaml", "a: \303\251\nb: \300\200\n", "a.yaml:2:4: not UTF-8" },
 		{ "a.yaml", "--- 1\n--- 2\n", "a second document" },
 		{ "a.yaml", "? [a, b]\n: 1\n", "a key must be a word" },
 		{ "a.yaml", "a: \"\\0\"\n", "NUL character" },
