@@ -438,5 +438,5 @@ int image_make_tiny(const struct image_tiny_opts *o, bool *made, struct error **
 		}
 	}
 	apt_source_clear(&src);
-	return rc < 0 ? error_wrap(err, "image %s", name) : 0;
+	return rc;
 }
