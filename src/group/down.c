@@ -98,7 +98,7 @@ static int remove_rest(const char *name, struct error **err)
 /* The lock goes last, while it is held: what is interrupted before can be said again. */
 static int remove_record(const char *name, struct error **err)
 {
-	static const char *const parts[] = { "net", "group.json", "lock" };
+	static const char *const parts[] = { "net", "group.json", "create.lock", "lock" };
 	_cleanup_free_ char *dir = group_record_dir(name);
 
 	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {

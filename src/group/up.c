@@ -110,8 +110,15 @@ static int attach(const char *net_dir, struct error **err)
 
 static int create(const struct member *x, struct error **err)
 {
+	_cleanup_free_ char *path = path_join(x->g->record, "create.lock");
+	/* One after the other: each creation sweeps away what it takes for the rest of a dead one. */
+	_cleanup_close_ int lock = file_lock(path, true, -1, err);
 	struct machine_def d;
-	int rc = group_machine_def(x->g, x->n, &d, err);
+	int rc = lock < 0 ? -1 : 0;
+
+	if (rc < 0)
+		return -1;
+	rc = group_machine_def(x->g, x->n, &d, err);
 
 	if (rc == 0 && d.ndisks && x->n->has_disk && d.disks[0].size > x->n->disk) {
 		char a[16], b[16];

@@ -125,6 +125,10 @@ static void child(struct worker *w, pid_t parent, int fd, int errs)
 	if (getppid() != parent)
 		_exit(1);
 	w->fd = fd;
+	/* Files are safe at any instant, and the parent says what is left. */
+	signal(SIGINT, SIG_DFL);
+	signal(SIGTERM, SIG_DFL);
+	signal(SIGHUP, SIG_DFL);
 	progress_mode = PROGRESS_NONE;
 	dup2(errs, STDERR_FILENO);
 	rc = w->work->fn(w, w->work->arg, &err);
@@ -246,7 +250,7 @@ static void end(struct worker *w)
 	on_text(w, true);
 	if (!w->failed && status) {
 		w->failed = true;
-		error_set(&w->error, ERR_FAILED, "croft's own process for it %s", proc_status_text(status));
+		error_set(&w->error, intr_signal ? ERR_INTR : ERR_FAILED, "croft's own process for it %s", proc_status_text(status));
 	}
 	if (w->failed) {
 		progress_end(STEAL(w->progress), "failed");
