@@ -222,7 +222,8 @@ static int own_files(struct job *job, struct error **err)
 	overlay = path_libexec("tiny", err);
 	if (!overlay || initramfs_tree(job->fs, overlay, "", err) < 0)
 		return -1;
-	initramfs_file(job->fs, "sbin/croft-guest", b.data, b.len, 0755);
+	/* Set-user-id for its --sudo alone: it refuses everything else to ordinary users. */
+	initramfs_file(job->fs, "sbin/croft-guest", b.data, b.len, 04755);
 	initramfs_link(job->fs, "init", "sbin/croft-guest");
 	/* poweroff, halt and reboot are busybox's: they send the signals that busybox init takes, and so does ours. */
 	return 0;
