@@ -6,10 +6,10 @@ set -eu
 packages="
 gcc libc6-dev make meson ninja-build pkg-config
 libfyaml-dev libjansson-dev libslirp-dev libglib2.0-dev libcmocka-dev
-libarchive-dev libcurl4-openssl-dev libgpgme-dev libssl-dev libzstd-dev libfdisk-dev libblkid-dev
+libarchive-dev libcurl4-openssl-dev libssl-dev libzstd-dev
 qemu-system-x86 qemu-utils ipxe-qemu ovmf
 busybox-static debian-archive-keyring ca-certificates gpgv gpg
-mmdebstrap e2fsprogs dosfstools mtools jq
+e2fsprogs xz-utils jq
 "
 
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then

@@ -223,8 +223,7 @@ static int open_archive(struct apt *a, struct error **err)
 		if (file_mkdirs(dir, 0755, err) < 0)
 			return -1;
 	}
-	if (load_release(a, &release, err) < 0 ||
-		check_release(a, buf_str(&release), err) < 0 ||
+	if (load_release(a, &release, err) < 0 || check_release(a, buf_str(&release), err) < 0 ||
 		release_entry(a, buf_str(&release), file, sha, &size, err) < 0)
 		return -1;
 	url = xasprintf("%s/dists/%s/%s", a->src.mirror, a->src.release, file);

@@ -310,7 +310,8 @@ static int replace(const char *dir, const char *target, struct error **err)
 		file_remove_tree(dir, &ignored);
 		return 0;
 	}
-	/* Without the exchange: killed between the two, the image is gone and must be made again. */
+	/* Without the exchange: killed between the two, the image is gone and must be made again.
+	 */
 	if (file_rename(target, old, err) < 0 || file_rename(dir, target, err) < 0)
 		return -1;
 	file_remove_tree(old, &ignored);

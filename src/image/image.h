@@ -51,13 +51,4 @@ struct image_tiny_opts {
 /* The small guest. Nothing to do when an image from the same inputs exists (*made = false). */
 int image_make_tiny(const struct image_tiny_opts *o, bool *made, struct error **err);
 
-struct image_debian_opts {
-	const char *name; /* default debian-RELEASE */
-	const char *release, *mirror, *arch;
-	struct strv packages;
-	uint64_t size; /* of the disk; default 4 GiB */
-	bool cloud_init, offline, force;
-};
-int image_make_debian(const struct image_debian_opts *o, bool *made, struct error **err);
-
 #endif

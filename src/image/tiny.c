@@ -41,13 +41,14 @@ static const struct arch arches[] = {
 };
 
 /*
- * Loaded in this order. Before the first "--": needed for the agent's port and the root disk; before
- * the second: for the network that the first command may use; the rest is loaded behind its back.
+ * Loaded in this order. Before the first "--": needed for the agent's port and the root disk;
+ * before the second: for the network that the first command may use; the rest is loaded behind its
+ * back.
  */
 static const char *const loaded[] = { "virtio_pci", "virtio_console", "virtio_blk",
 	"crc32c_generic", "ext4", "overlay", "--", "virtio_net", "af_packet", "--", "virtio_rng",
-	"9pnet_virtio", "9p", "evdev", "button", "virtio_balloon", "virtio_scsi", "sd_mod", "sr_mod", "ahci",
-	"ata_piix", "nvme" };
+	"9pnet_virtio", "9p", "evdev", "button", "virtio_balloon", "virtio_scsi", "sd_mod",
+	"sr_mod", "ahci", "ata_piix", "nvme" };
 /* There for modprobe. */
 static const char *const carried[] = { "e1000", "e1000e", "8139cp", "usb_storage", "uhci_hcd",
 	"ehci_pci", "xhci_pci", "vfat", "nls_ascii", "nls_cp437", "nls_utf8", "isofs", "xfs",
@@ -225,7 +226,8 @@ static int own_files(struct job *job, struct error **err)
 	/* Set-user-id for its --sudo alone: it refuses everything else to ordinary users. */
 	initramfs_file(job->fs, "sbin/croft-guest", b.data, b.len, 04755);
 	initramfs_link(job->fs, "init", "sbin/croft-guest");
-	/* poweroff, halt and reboot are busybox's: they send the signals that busybox init takes, and so does ours. */
+	/* poweroff, halt and reboot are busybox's: they send the signals that busybox init takes,
+	 * and so does ours. */
 	return 0;
 }
 
@@ -365,6 +367,10 @@ static int make_key(const struct apt_source *src, char key[SHA_HEX], struct erro
 		rc = initramfs_write(fs, &b, err);
 	initramfs_free(fs);
 	sha_adds(s, "tiny " BUILDER " " CMDLINE " " DISK_SIZE);
+	for (size_t i = 0; i < ARRAY_SIZE(loaded); i++)
+		sha_adds(s, loaded[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(carried); i++)
+		sha_adds(s, carried[i]);
 	sha_adds(s, src->release);
 	sha_adds(s, src->arch);
 	sha_adds(s, hex);

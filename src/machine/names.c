@@ -47,8 +47,10 @@ static bool has_definition(const char *dir)
 	return file_exists(p);
 }
 
-/* Names of machines in dir; folders that hold no definition are groups, looked into when `groups`. */
-static int scan(const char *dir, const char *prefix, bool groups, struct strv *ret, struct error **err)
+/* Names of machines in dir; folders that hold no definition are groups, looked into when `groups`.
+ */
+static int scan(
+	const char *dir, const char *prefix, bool groups, struct strv *ret, struct error **err)
 {
 	_cleanup_closedir_ DIR *d = opendir(dir);
 
@@ -57,7 +59,8 @@ static int scan(const char *dir, const char *prefix, bool groups, struct strv *r
 	for (struct dirent *e; (e = readdir(d));) {
 		_cleanup_free_ char *sub = NULL;
 
-		if (e->d_name[0] == '.' || (e->d_type != DT_DIR && e->d_type != DT_UNKNOWN && e->d_type != DT_LNK))
+		if (e->d_name[0] == '.' ||
+			(e->d_type != DT_DIR && e->d_type != DT_UNKNOWN && e->d_type != DT_LNK))
 			continue;
 		sub = path_join(dir, e->d_name);
 		if (has_definition(sub)) {
@@ -86,20 +89,16 @@ int machine_names(const char *group, struct strv *ret, struct error **err)
 	return 0;
 }
 
-/* A creator that is gone: its pid is no process any more, or its lock is free. */
-static bool creator_dead(const char *path, const char *name)
+/*
+ * A creator that is gone: its pid is no process any more. Its lock says nothing, there is a moment
+ * before it is taken; and if the pid went to another process, the folder is removed once that has
+ * ended.
+ */
+static bool creator_dead(const char *name)
 {
-	_cleanup_free_ char *lock = path_join(path, "lock");
-	_cleanup_error_ struct error *e = NULL;
-	_cleanup_close_ int fd = -1;
 	int pid = atoi(name + strlen(TEMP_PREFIX));
 
-	if (pid > 0 && kill(pid, 0) < 0 && errno == ESRCH)
-		return true;
-	if (!file_exists(lock))
-		return false;
-	fd = file_lock(lock, true, 0, &e);
-	return fd >= 0;
+	return pid > 0 && kill(pid, 0) < 0 && errno == ESRCH;
 }
 
 void machine_sweep(const char *dir)
@@ -110,7 +109,8 @@ void machine_sweep(const char *dir)
 		_cleanup_free_ char *path = path_join(dir, e->d_name);
 		_cleanup_error_ struct error *why = NULL;
 
-		if (strncmp(e->d_name, TEMP_PREFIX, strlen(TEMP_PREFIX)) || !creator_dead(path, e->d_name))
+		if (strncmp(e->d_name, TEMP_PREFIX, strlen(TEMP_PREFIX)) ||
+			!creator_dead(e->d_name))
 			continue;
 		if (file_remove_tree(path, &why) < 0)
 			log_warn("%s", why->msg);
@@ -171,7 +171,8 @@ struct machine *machine_open(const char *name, struct error **err)
 	}
 	free(m->def.name);
 	m->def.name = xstrdup(name);
-	/* A QEMU without its helper is taken back by whoever looks first; that this fails is told by the verb that needs it. */
+	/* A QEMU without its helper is taken back by whoever looks first; that this fails is told
+	 * by the verb that needs it. */
 	if (machine_ensure_helper(m, &e) < 0)
 		log_debug("%s", e->msg);
 	return STEAL(m);

@@ -94,8 +94,8 @@ static int doctor_run(const struct cmd_args *a, struct error **err)
 
 	check_qemu(&r);
 	check_program(&r, "qemu-img", true, "apt-get install qemu-utils");
-	check_program(&r, "mmdebstrap", false, "for `croft image make debian`: apt-get install mmdebstrap");
-	check_program(&r, "mke2fs", false, "for `croft image make debian`: apt-get install e2fsprogs");
+	check_program(&r, "mke2fs", false, "for `croft image make tiny`: apt-get install e2fsprogs");
+	check_program(&r, "gpgv", false, "for `croft image make tiny`: apt-get install gpgv");
 	check_own(&r, "croft-machine");
 	check_own(&r, "croft-net");
 	check_own(&r, "croft-image");
