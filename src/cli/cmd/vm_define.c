@@ -157,7 +157,7 @@ const struct command cmd_vm_create = {
 	.max_words = 1,
 	.run = vm_create_run,
 	.examples = "  croft vm create t1 --image tiny\n"
-		    "  croft vm create web --image debian-bookworm -c 2 -m 2G -p 8080:80",
+		    "  croft vm create web --image cloud12 -c 2 -m 2G -p 8080:80",
 };
 
 static int remove_one(const char *name, void *arg, struct error **err)
