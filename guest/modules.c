@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/module.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,6 +69,8 @@ void modules_background(struct modules *m)
 		return;
 	pid = fork();
 	if (pid == 0) {
+		/* Commands that come meanwhile go first. */
+		sched_setscheduler(0, SCHED_IDLE, &(struct sched_param){ 0 });
 		while (modules_step(m) >= 0)
 			;
 		_exit(0);
