@@ -315,7 +315,7 @@ static void stalled_reader(void **state)
 	struct frame_decoder d;
 	struct frame got;
 	size_t n = 0, room, data = 0;
-	_cleanup_close_ int listener = -1, fd = -1;
+	_cleanup_close_ int fd = -1;
 	int pair[2];
 	char number[16];
 	struct error *e = NULL;
