@@ -11,6 +11,7 @@
 #ifndef CROFT_STORE_STORE_H
 #define CROFT_STORE_STORE_H
 
+#include "base/buf.h"
 #include "base/error.h"
 #include <stdbool.h>
 #include <stdint.h>
@@ -72,6 +73,78 @@ struct store_get_opts {
  */
 int store_get(struct store *s, const char *name, const char *path, const struct store_get_opts *o,
 	struct error **err);
+
+/*
+ * Sets: several named parts in one object under one name, as the backup of a machine is: disks, firmware variables, its
+ * definition. A part is an object of its own, "NAME/PART" wherever a name is taken, so parts that did not change between
+ * two sets are stored once.
+ */
+struct store_range {
+	uint64_t start, len; /* bytes of the part; ranges are sorted and do not overlap */
+	bool zero;	     /* reads as zeros: it is not asked for */
+};
+struct store_part {
+	const char *name; /* as names are; at most 4000 parts */
+	const char *info; /* a text that is kept with it, or NULL; UTF-8, at most 1 MiB with all others */
+	/* What is in it, one of the three: */
+	const void *data; /* size bytes in memory */
+	const char *path; /* a file, device or qcow2, as store_put takes it; size is found out */
+	/*
+	 * Reads exactly n bytes at off, up to 1.3 MiB; called by one thread at a time, offsets grow. -1 with err ends the put.
+	 */
+	int (*read)(void *arg, void *p, size_t n, uint64_t off, struct error **err);
+	void *arg;
+	uint64_t size;
+	/*
+	 * For `read` alone. Without base: where its data is; what lies outside is zeros. NULL: everywhere.
+	 * With base: what may differ from it; what lies outside is taken from the base's list without being read (what is
+	 * behind the base's end is zeros). NULL: anything may differ; the base then only saves time.
+	 */
+	const struct store_range *ranges;
+	size_t nranges;
+	const char *base; /* an earlier version: "NAME/PART", name or object; NULL: none. ERR_NOT_FOUND when it is not there */
+};
+/* Parts are stored one after the other; all or nothing. info: a text that is kept with the set, or NULL. */
+int store_put_set(struct store *s, const char *name, const struct store_part *parts, size_t n, const char *info,
+	const struct store_put_opts *o, struct store_put_result *ret, struct error **err);
+
+struct store_part_info {
+	char *name, *info; /* info may be NULL */
+	char object[STORE_HASH * 2 + 1];
+	uint64_t size;
+};
+struct store_set {
+	struct store_part_info *parts; /* in the order of the put */
+	size_t n;
+	char *info; /* or NULL */
+};
+void store_set_free(struct store_set *set);
+#define _cleanup_store_set_ __attribute__((cleanup(store_set_free)))
+/* The parts of a set (name or object). ERR_STATE when it is a plain object. */
+int store_parts(struct store *s, const char *name, struct store_set *ret, struct error **err);
+
+/* Where the bytes of an object go; called from the caller's thread, offsets grow. */
+struct store_sink {
+	int (*write)(void *arg, const void *p, size_t n, uint64_t off, struct error **err);
+	/* A hole. NULL: the target reads as zeros already. */
+	int (*zero)(void *arg, uint64_t len, uint64_t off, struct error **err);
+	/*
+	 * Reads what the target has at off; what is the same there is not written. Called from several threads at once.
+	 * NULL: everything is written.
+	 */
+	int (*read)(void *arg, void *p, size_t n, uint64_t off, struct error **err);
+	void *arg;
+};
+/*
+ * Bytes [start, start + len) of an object (len UINT64_MAX: up to its end) into a sink; offsets are those of the object. Every
+ * chunk is checked against its hash first. To a file: store_get with "NAME/PART".
+ */
+int store_get_range(struct store *s, const char *name, uint64_t start, uint64_t len, const struct store_sink *sink,
+	const struct store_get_opts *o, struct error **err);
+/* A small object as a whole into memory (appended); larger than max bytes is an error. */
+int store_get_bytes(struct store *s, const char *name, size_t max, struct buf *ret, struct error **err);
+/* The size of an object in bytes. */
+int store_size(struct store *s, const char *name, uint64_t *ret, struct error **err);
 
 struct store_ref {
 	char *name, *message; /* message may be NULL */
