@@ -46,5 +46,9 @@ int file_lock(const char *path, bool exclusive, int wait_ms, struct error **err)
 /* Unix sockets whose path may be longer than sun_path (goes through /proc/self/fd). */
 int unix_listen(const char *path, int backlog, struct error **err); /* replaces a stale one; 0600 */
 int unix_connect(const char *path, struct error **err);	    /* blocking; CLOEXEC */
+/*
+ * Never waits, and gives a non-blocking fd: a listener that has stopped and whose queue is full is EAGAIN.
+ */
+int unix_connect_now(const char *path, struct error **err);
 
 #endif

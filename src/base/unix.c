@@ -59,18 +59,28 @@ int unix_listen(const char *path, int backlog, struct error **err)
 	return STEAL_FD(fd);
 }
 
-int unix_connect(const char *path, struct error **err)
+static int connect_to(const char *path, int flags, struct error **err)
 {
 	_cleanup_close_ int fd = -1, dirfd = -1;
 	struct sockaddr_un sa;
 
 	if (address_of(path, &sa, &dirfd, err) < 0)
 		return -1;
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
 	if (fd < 0)
 		return error_errno(err, errno, "socket");
 	while (connect(fd, (struct sockaddr *)&sa, sizeof(sa)) < 0)
 		if (errno != EINTR)
 			return error_errno(err, errno, "%s: cannot connect", path);
 	return STEAL_FD(fd);
+}
+
+int unix_connect(const char *path, struct error **err)
+{
+	return connect_to(path, 0, err);
+}
+
+int unix_connect_now(const char *path, struct error **err)
+{
+	return connect_to(path, SOCK_NONBLOCK, err);
 }

@@ -11,7 +11,6 @@
 #include "base/mem.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -148,12 +147,11 @@ void port_connect(struct port *p)
 
 	if (p->fd >= 0)
 		return;
-	fd = unix_connect(p->socket, &e);
+	fd = unix_connect_now(p->socket, &e);
 	if (fd < 0) {
 		log_debug("%s: %s", p->node, e->msg);
 		return;
 	}
-	fcntl(fd, F_SETFL, O_NONBLOCK);
 	p->fd = fd;
 	p->rx = xmalloc(RX_BYTES);
 	p->tx = xmalloc(TX_BYTES);

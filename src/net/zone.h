@@ -63,7 +63,8 @@ int net_load(struct net *n, struct error **err);
 void net_clear(struct net *n);
 
 /* port.c */
-void port_connect(struct port *p); /* tries once; quiet when nobody listens yet */
+/* Tries once and never waits; quiet when nobody listens yet, or a stopped QEMU's queue is full. */
+void port_connect(struct port *p);
 void port_disconnect(struct port *p);
 void port_send(struct port *p, const uint8_t *frame, size_t len); /* queues or drops */
 void port_free(struct port *p);

@@ -6,6 +6,7 @@
 #include "net/net.h"
 #include "net/zone.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -207,6 +208,39 @@ static void a_stream_of_garbage_ends_only_its_port(void **state)
 	assert_int_equal(get32(f + 14), 9);
 }
 
+/* A QEMU that has stopped takes no connection; its queue is soon full and connect(2) would wait for ever. */
+static void a_stopped_machine_stops_nobody_else(void **state)
+{
+	_cleanup_free_ char *other = path_join(*state, "other"), *sock = path_join(*state, "full.sock"), *answer = NULL;
+	_cleanup_buf_ struct buf json = BUF_INIT;
+	struct error *e = NULL;
+	int listener = unix_listen(sock, 0, &e), waiting = unix_connect_now(sock, &e), fd;
+
+	assert_true(listener >= 0 && waiting >= 0);
+	assert_int_equal(unix_connect_now(sock, &e), -1);
+	assert_int_equal(e->code, EAGAIN);
+	error_clear(&e);
+	buf_addf(&json,
+		"{\"group\":\"g\",\"zones\":[{\"name\":\"lan\",\"prefix\":\"10.1.2.0/24\",\"gateway\":\"10.1.2.1\","
+		"\"domain\":\"g.croft\"}],\"ports\":[{\"node\":\"n\",\"zone\":\"lan\",\"mac\":\"52:54:00:00:00:01\","
+		"\"address\":\"10.1.2.9\",\"names\":[],\"socket\":\"%s\"}]}",
+		sock);
+	assert_ok(net_configure(other, json.data, &e), e);
+	assert_ok(net_start(other, &e), e);
+	answer = net_request(other, "{\"op\":\"attach\"}", 5000, &e);
+	if (!answer)
+		fail_msg("%s", e->msg);
+	assert_non_null(strstr(answer, "\"connected\":false"));
+	/* As soon as there is room it comes by itself. */
+	close(accept(listener, NULL, NULL));
+	fd = accept(listener, NULL, NULL);
+	assert_true(fd >= 0);
+	assert_ok(net_stop(other, &e), e);
+	close(fd);
+	close(waiting);
+	close(listener);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -214,6 +248,7 @@ int main(void)
 		cmocka_unit_test(gateway_answers_arp),
 		cmocka_unit_test(a_killed_network_comes_back),
 		cmocka_unit_test(a_stream_of_garbage_ends_only_its_port),
+		cmocka_unit_test(a_stopped_machine_stops_nobody_else),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
