@@ -45,7 +45,6 @@ struct reader {
 	struct get *g;
 	struct block blocks[BLOCKS];
 	unsigned next;
-	EVP_MD_CTX *md;
 };
 
 static void *reader_new(void *arg)
@@ -53,7 +52,6 @@ static void *reader_new(void *arg)
 	struct reader *r = xcalloc(1, sizeof(*r));
 
 	r->g = arg;
-	r->md = EVP_MD_CTX_new();
 	return r;
 }
 
@@ -63,7 +61,6 @@ static void reader_free(void *ctx)
 
 	for (int i = 0; i < BLOCKS; i++)
 		block_free(&r->blocks[i]);
-	EVP_MD_CTX_free(r->md);
 	free(r);
 }
 
@@ -74,7 +71,7 @@ static bool target_has(struct reader *r, struct window *w, struct part *p)
 
 	if (pread(r->g->fd, at, p->len, (off_t)(w->off + p->at)) != (ssize_t)p->len)
 		return false;
-	hash_bytes(r->g->s, r->md, at, p->len, &is);
+	hash_bytes(at, p->len, &is);
 	return !memcmp(&is, &p->hash, sizeof(is));
 }
 
@@ -91,7 +88,7 @@ static int fetch(struct reader *r, struct window *w, struct part *p)
 	if (store_block(r->g->s, &p->hash, &p->f, b, &w->err) < 0)
 		return -1;
 	if (p->f.len == p->len)
-		hash_bytes(r->g->s, r->md, b->raw + p->f.inner, p->len, &is);
+		hash_bytes(b->raw + p->f.inner, p->len, &is);
 	if (p->f.len != p->len || memcmp(&is, &p->hash, sizeof(is))) {
 		error_set(&w->err, ERR_FAILED, "pack %016" PRIx64 ": the chunk at %u+%u is damaged", p->f.pack, p->f.off, p->f.inner);
 		return error_hint(&w->err, "`croft store verify` tells what else is");

@@ -12,6 +12,7 @@
 #ifndef CROFT_STORE_INTERNAL_H
 #define CROFT_STORE_INTERNAL_H
 
+#include "base/blake2b.h"
 #include "base/buf.h"
 #include "store/chunker.h"
 #include "store/format.h"
@@ -19,9 +20,6 @@
 #include "store/pack.h"
 #include "store/pool.h"
 #include "store/store.h"
-#define ERR_STATE OPENSSL_ERR_STATE /* a type there, an error class here */
-#include <openssl/evp.h>
-#undef ERR_STATE
 #include <pthread.h>
 
 #define FDS_MAX 256
@@ -29,7 +27,6 @@
 struct store {
 	char *path;
 	struct chunker chunker;
-	EVP_MD *md;
 	pthread_mutex_t lock;
 	pthread_mutex_t reload; /* one thread at a time reads the indexes anew; taken before lock */
 	struct index *ix;
@@ -40,7 +37,6 @@ struct store {
 	} fds[FDS_MAX];
 	size_t nfds;
 	struct block node; /* for the thread that owns the store */
-	EVP_MD_CTX *ctx;
 };
 struct found {
 	uint64_t pack;
@@ -60,7 +56,10 @@ void store_merge_indexes(struct store *s); /* many small ones into one; failing 
 void store_gather(struct store *s, struct idx_entry **e, size_t *n, uint64_t **packs, size_t *npacks);
 
 bool store_find(struct store *s, const struct hash *h, struct found *ret);
-void hash_bytes(struct store *s, EVP_MD_CTX *ctx, const void *p, size_t n, struct hash *ret);
+static inline void hash_bytes(const void *p, size_t n, struct hash *ret)
+{
+	blake2b(p, n, ret->b);
+}
 void hash_hex(const struct hash *h, char out[STORE_HASH * 2 + 1]);
 bool hash_parse(const char *hex, struct hash *ret);
 static inline bool hash_is_hole(const struct hash *h)
@@ -99,6 +98,7 @@ struct slab_item {
 	uint64_t len;
 	uint32_t off; /* in the slab's data */
 	bool hole;
+	bool known; /* the hash is set and the store has it */
 };
 struct slab {
 	uint8_t *data; /* SLAB_DATA + the largest chunk */

@@ -17,7 +17,7 @@ static int put_node(struct list *l, int level, struct hash *ret, struct error **
 	buf_add(&b, &h, sizeof(h));
 	if (h.count)
 		buf_add(&b, l->level[level], h.count * sizeof(struct node_entry));
-	hash_bytes(l->w->s, l->w->s->ctx, b.data, b.len, ret);
+	hash_bytes(b.data, b.len, ret);
 	session_chunk(l->w, b.data, b.len);
 	l->n[level] = 0;
 	l->bytes[level] = 0;

@@ -18,9 +18,10 @@
 
 struct worker {
 	struct session *w;
-	EVP_MD_CTX *md;
 	ZSTD_CCtx *cctx;
 	uint8_t *gather;
+	struct blake2b_job *jobs;
+	size_t njobs;
 };
 
 static uint64_t hash_word(const struct hash *h)
@@ -88,7 +89,6 @@ static void *worker_new(void *arg)
 	struct worker *k = xcalloc(1, sizeof(*k));
 
 	k->w = arg;
-	k->md = EVP_MD_CTX_new();
 	k->cctx = ZSTD_createCCtx();
 	k->gather = xmalloc(SLAB_DATA + k->w->s->chunker.max);
 	return k;
@@ -98,9 +98,9 @@ static void worker_free(void *ctx)
 {
 	struct worker *k = ctx;
 
-	EVP_MD_CTX_free(k->md);
 	ZSTD_freeCCtx(k->cctx);
 	free(k->gather);
+	free(k->jobs);
 	free(k);
 }
 
@@ -125,30 +125,32 @@ static void fill_record(struct worker *k, struct slab *b, const uint8_t *raw)
 	b->record_len = sizeof(*h) + table_len + n;
 }
 
-static void run(void *ctx, void *task)
+/* Hashes what has no hash yet, side by side. */
+static void hash_items(struct worker *k, struct slab *b)
 {
-	struct worker *k = ctx;
-	struct slab *b = task;
-	size_t need = sizeof(struct rec_head) + b->n * sizeof(struct rec_chunk) + ZSTD_compressBound(b->len);
+	size_t n = 0;
+
+	if (k->njobs < b->n) {
+		free(k->jobs);
+		k->jobs = xcalloc(k->njobs = b->n, sizeof(*k->jobs));
+	}
+	for (size_t i = 0; i < b->n; i++)
+		if (!b->items[i].hole && !b->items[i].known)
+			k->jobs[n++] = (struct blake2b_job){ b->data + b->items[i].off, b->items[i].len, b->items[i].hash.b };
+	blake2b_many(k->jobs, n);
+}
+
+/* The chunks that the store does not have, in one piece; where that is. */
+static const uint8_t *pick_fresh(struct worker *k, struct slab *b, struct rec_chunk *table)
+{
 	const uint8_t *first = NULL, *end = NULL;
-	struct rec_chunk *table;
 	bool together = true;
 
-	if (b->record_cap < need) {
-		free(b->record);
-		b->record = xmalloc(b->record_cap = need);
-	}
-	b->fresh = b->raw = 0;
-	b->record_len = 0;
-	table = (struct rec_chunk *)(b->record + sizeof(struct rec_head));
 	for (size_t i = 0; i < b->n; i++) {
 		struct slab_item *it = &b->items[i];
 		const uint8_t *p = b->data + it->off;
 
-		if (it->hole)
-			continue;
-		hash_bytes(k->w->s, k->md, p, it->len, &it->hash);
-		if (!claim(k->w, &it->hash))
+		if (it->hole || it->known || !claim(k->w, &it->hash))
 			continue;
 		if (first && together && p != end) {
 			memcpy(k->gather, first, b->raw); /* the first gap: from here on into one piece */
@@ -162,8 +164,26 @@ static void run(void *ctx, void *task)
 		table[b->fresh++] = (struct rec_chunk){ it->hash, (uint32_t)it->len };
 		b->raw += (uint32_t)it->len;
 	}
+	return together ? first : k->gather;
+}
+
+static void run(void *ctx, void *task)
+{
+	struct worker *k = ctx;
+	struct slab *b = task;
+	size_t need = sizeof(struct rec_head) + b->n * sizeof(struct rec_chunk) + ZSTD_compressBound(b->len);
+	const uint8_t *raw;
+
+	if (b->record_cap < need) {
+		free(b->record);
+		b->record = xmalloc(b->record_cap = need);
+	}
+	b->fresh = b->raw = 0;
+	b->record_len = 0;
+	hash_items(k, b);
+	raw = pick_fresh(k, b, (struct rec_chunk *)(b->record + sizeof(struct rec_head)));
 	if (b->fresh)
-		fill_record(k, b, together ? first : k->gather);
+		fill_record(k, b, raw);
 }
 
 static int begin(struct session *w, struct store *s, unsigned threads, int level, struct error **err)

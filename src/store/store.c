@@ -36,7 +36,7 @@ int store_create(const char *path, uint32_t avg, struct error **err)
 		return error_set(err, ERR_STATE, "store %s: exists already", path);
 	if (file_mkdirs(packs, 0755, err) < 0 || file_mkdirs(index, 0755, err) < 0 || file_mkdirs(refs, 0755, err) < 0)
 		return -1;
-	return file_writef(header, 0644, err, "{\"croft-store\": 1, \"hash\": \"sha256\", \"chunk\": %u}\n", avg);
+	return file_writef(header, 0644, err, "{\"croft-store\": 1, \"hash\": \"blake2b-256\", \"chunk\": %u}\n", avg);
 }
 
 static int read_header(struct store *s, struct error **err)
@@ -57,8 +57,8 @@ static int read_header(struct store *s, struct error **err)
 	j = json_loadb(b.data, b.len, 0, &je);
 	if (!j || json_unpack(j, "{s:i, s:s, s:i}", "croft-store", &version, "hash", &hash, "chunk", &avg) < 0)
 		rc = error_set(err, ERR_FAILED, "%s: not the header of a store", path);
-	else if (version != 1 || strcmp(hash, "sha256") || avg < 4096 || avg > 256 << 10 || (avg & (avg - 1)))
-		rc = error_set(err, ERR_FAILED, "%s: version %d with hash %s and chunks of %d: this croft knows version 1", path,
+	else if (version != 1 || strcmp(hash, "blake2b-256") || avg < 4096 || avg > 256 << 10 || (avg & (avg - 1)))
+		rc = error_set(err, ERR_FAILED, "%s: version %d with hash %s and chunks of %d: this croft knows version 1 with blake2b-256", path,
 			version, hash, avg);
 	else
 		chunker_init(&s->chunker, (uint32_t)avg);
@@ -73,12 +73,6 @@ struct store *store_open(const char *path, struct error **err)
 	s->path = path_absolute(path);
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_mutex_init(&s->reload, NULL);
-	s->md = EVP_MD_fetch(NULL, "SHA256", NULL);
-	s->ctx = EVP_MD_CTX_new();
-	if (!s->md || !s->ctx) {
-		error_set(err, ERR_FAILED, "OpenSSL has no SHA-256");
-		return NULL;
-	}
 	if (read_header(s, err) < 0 || store_load(s, false, err) < 0)
 		return NULL;
 	return STEAL(s);
@@ -102,8 +96,6 @@ void store_close(struct store *s)
 		return;
 	drop_indexes(s);
 	block_free(&s->node);
-	EVP_MD_CTX_free(s->ctx);
-	EVP_MD_free(s->md);
 	pthread_mutex_destroy(&s->lock);
 	pthread_mutex_destroy(&s->reload);
 	free(s->path);
@@ -342,13 +334,6 @@ bool store_find(struct store *s, const struct hash *h, struct found *ret)
 	return ok;
 }
 
-void hash_bytes(struct store *s, EVP_MD_CTX *ctx, const void *p, size_t n, struct hash *ret)
-{
-	EVP_DigestInit_ex(ctx, s->md, NULL);
-	EVP_DigestUpdate(ctx, p, n);
-	EVP_DigestFinal_ex(ctx, ret->b, NULL);
-}
-
 void hash_hex(const struct hash *h, char out[STORE_HASH * 2 + 1])
 {
 	for (int i = 0; i < STORE_HASH; i++)
@@ -450,7 +435,7 @@ int store_chunk(struct store *s, const struct hash *h, struct buf *out, struct e
 		return -1;
 	if (store_block(s, h, &f, &s->node, err) < 0)
 		return -1;
-	hash_bytes(s, s->ctx, s->node.raw + f.inner, f.len, &is);
+	hash_bytes(s->node.raw + f.inner, f.len, &is);
 	if (memcmp(&is, h, sizeof(is))) {
 		char hex[STORE_HASH * 2 + 1];
 

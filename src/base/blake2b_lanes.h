@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * BLAKE2b over LANES messages at once, as the function NAME compiled with the attribute TARGET. Included by blake2b.c once for
+ * each width; word i of all messages is one vector.
+ */
+#define PASTE_(a, b) a##b
+#define PASTE(a, b) PASTE_(a, b)
+#define VEC PASTE(NAME, _vec)
+#define COMPRESS PASTE(NAME, _compress)
+
+typedef uint64_t VEC __attribute__((vector_size(8 * LANES)));
+
+#define ROR(x, n) ((x) >> (n) | (x) << (64 - (n)))
+#define G(a, b, c, d, x, y)                                                                        \
+	do {                                                                                       \
+		v[a] = v[a] + v[b] + m[x];                                                         \
+		v[d] = ROR(v[d] ^ v[a], 32);                                                       \
+		v[c] = v[c] + v[d];                                                                \
+		v[b] = ROR(v[b] ^ v[c], 24);                                                       \
+		v[a] = v[a] + v[b] + m[y];                                                         \
+		v[d] = ROR(v[d] ^ v[a], 16);                                                       \
+		v[c] = v[c] + v[d];                                                                \
+		v[b] = ROR(v[b] ^ v[c], 63);                                                       \
+	} while (0)
+#define ROUND(a, b, c, d, e, f, g, h, i, j, k, l, n, o, p, q)                                      \
+	do {                                                                                       \
+		G(0, 4, 8, 12, a, b);                                                              \
+		G(1, 5, 9, 13, c, d);                                                              \
+		G(2, 6, 10, 14, e, f);                                                             \
+		G(3, 7, 11, 15, g, h);                                                             \
+		G(0, 5, 10, 15, i, j);                                                             \
+		G(1, 6, 11, 12, k, l);                                                             \
+		G(2, 7, 8, 13, n, o);                                                              \
+		G(3, 4, 9, 14, p, q);                                                              \
+	} while (0)
+
+/* One block of each message. t: bytes up to its end; f: all ones in the last block. */
+TARGET static void COMPRESS(VEC *h, const uint8_t *const *block, const uint64_t *t, const uint64_t *f)
+{
+	VEC v[16], m[16];
+
+	for (int i = 0; i < 16; i++) {
+		uint64_t w[LANES];
+
+		for (int k = 0; k < LANES; k++)
+			memcpy(&w[k], block[k] + 8 * i, 8);
+		memcpy(&m[i], w, sizeof(w));
+	}
+	for (int i = 0; i < 8; i++) {
+		v[i] = h[i];
+		v[i + 8] = (VEC){ 0 } + blake2b_iv[i];
+	}
+	for (int k = 0; k < LANES; k++) {
+		v[12][k] ^= t[k];
+		v[14][k] ^= f[k];
+	}
+	/* RFC 7693, 2.7: the schedule; rounds 10 and 11 are 0 and 1 again. */
+	ROUND(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+	ROUND(14, 10, 4, 8, 9, 15, 13, 6, 1, 12, 0, 2, 11, 7, 5, 3);
+	ROUND(11, 8, 12, 0, 5, 2, 15, 13, 10, 14, 3, 6, 7, 1, 9, 4);
+	ROUND(7, 9, 3, 1, 13, 12, 11, 14, 2, 6, 5, 10, 4, 0, 15, 8);
+	ROUND(9, 0, 5, 7, 2, 4, 10, 15, 14, 1, 11, 12, 6, 8, 3, 13);
+	ROUND(2, 12, 6, 10, 0, 11, 8, 3, 4, 13, 7, 5, 15, 14, 1, 9);
+	ROUND(12, 5, 1, 15, 14, 13, 4, 10, 0, 7, 6, 3, 9, 2, 8, 11);
+	ROUND(13, 11, 7, 14, 12, 1, 3, 9, 5, 0, 15, 4, 8, 6, 2, 10);
+	ROUND(6, 15, 14, 9, 11, 3, 0, 8, 12, 2, 13, 7, 1, 4, 10, 5);
+	ROUND(10, 2, 8, 4, 7, 6, 1, 5, 15, 11, 9, 14, 3, 12, 13, 0);
+	ROUND(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+	ROUND(14, 10, 4, 8, 9, 15, 13, 6, 1, 12, 0, 2, 11, 7, 5, 3);
+	for (int i = 0; i < 8; i++)
+		h[i] ^= v[i] ^ v[i + 8];
+}
+
+TARGET static void NAME(const struct blake2b_job *jobs, size_t n)
+{
+	static const uint8_t zeros[BLOCK];
+	const struct blake2b_job *job[LANES] = { 0 };
+	const uint8_t *block[LANES], *data[LANES] = { 0 };
+	uint64_t t[LANES] = { 0 }, f[LANES] = { 0 };
+	size_t left[LANES] = { 0 }, next = 0, busy = 0;
+	uint8_t tail[LANES][BLOCK];
+	VEC h[8] = { 0 };
+
+	for (;;) {
+		for (int k = 0; k < LANES; k++) {
+			if (!job[k] && next < n) {
+				job[k] = &jobs[next++];
+				data[k] = job[k]->data;
+				left[k] = job[k]->len;
+				t[k] = 0;
+				for (int i = 0; i < 8; i++)
+					h[i][k] = blake2b_iv[i] ^ (i ? 0 : 0x01010000 ^ BLAKE2B_LEN);
+				busy++;
+			}
+			block[k] = zeros;
+			f[k] = 0;
+			if (!job[k])
+				continue;
+			block[k] = data[k];
+			if (left[k] > BLOCK) {
+				data[k] += BLOCK;
+				left[k] -= BLOCK;
+				t[k] += BLOCK;
+			} else { /* the last one, padded; an empty message has one as well */
+				memset(tail[k], 0, BLOCK);
+				if (left[k])
+					memcpy(tail[k], data[k], left[k]);
+				block[k] = tail[k];
+				t[k] += left[k];
+				f[k] = ~0ull;
+			}
+		}
+		if (!busy)
+			return;
+		COMPRESS(h, block, t, f);
+		for (int k = 0; k < LANES; k++) {
+			if (!f[k])
+				continue;
+			for (int i = 0; i < BLAKE2B_LEN / 8; i++) {
+				uint64_t w = h[i][k];
+
+				memcpy(job[k]->ret + 8 * i, &w, 8);
+			}
+			job[k] = NULL;
+			busy--;
+		}
+	}
+}
+
+#undef ROUND
+#undef G
+#undef ROR
+#undef COMPRESS
+#undef VEC
+#undef PASTE
+#undef PASTE_
+#undef NAME
+#undef LANES
+#undef TARGET
