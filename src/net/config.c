@@ -103,11 +103,16 @@ static int read_zone(struct net *n, const json_t *j, struct error **err)
 	if (parse_prefix(text(j, "prefix"), z, err) < 0 ||
 		parse_ip(text(j, "gateway"), &z->gateway, err) < 0)
 		return -1;
-	/* The address that slirp answers ARP with for its own IP. */
+	/* Its address in it: the same for life, and no machine's (those begin with 52:54). */
 	z->gateway_mac[0] = 0x52;
 	z->gateway_mac[1] = 0x55;
 	put32(z->gateway_mac + 2, z->gateway);
 	z->has_outside = json_is_true(json_object_get(j, "outside"));
+	z->mtu = 1500;
+	z->gw = xcalloc(1, sizeof(*z->gw));
+	*z->gw = (struct port){ .zone = z, .kind = PORT_GATEWAY, .node = xstrdup("gateway"), .ip = z->gateway, .fd = -1 };
+	memcpy(z->gw->mac, z->gateway_mac, 6);
+	z->ports = z->gw;
 	return 0;
 }
 
@@ -125,12 +130,13 @@ static int read_port(struct net *n, const json_t *j, struct error **err)
 	p = xcalloc(1, sizeof(*p));
 	p->fd = -1;
 	p->zone = z;
-	p->next = z->ports;
-	z->ports = p;
+	p->next = z->gw->next;
+	z->gw->next = p;
 	p->node = xstrdup(text(j, "node"));
 	p->socket = xstrdup(text(j, "socket"));
 	json_array_foreach(json_object_get(j, "names"), i, name)
 		strv_add(&p->names, json_string_value(name) ? json_string_value(name) : "");
+	p->trusted = json_is_true(json_object_get(j, "trusted"));
 	if (parse_mac(text(j, "mac"), p->mac, err) < 0 ||
 		parse_ip(text(j, "address"), &p->ip, err) < 0)
 		return -1;
@@ -163,7 +169,7 @@ static int read_forwards(struct net *n, const json_t *list, struct error **err)
 		uint32_t ip = 0;
 
 		for (struct zone *z = n->zones; z && !to; z = z->next)
-			for (to = z->ports; to && strcmp(to->node, text(j, "node"));)
+			for (to = z->gw->next; to && strcmp(to->node, text(j, "node"));)
 				to = to->next;
 		if (!to || !to->zone->outside || host_port < 1 || host_port > 65535 || port < 1 ||
 			port > 65535)
@@ -180,7 +186,7 @@ static int read_forwards(struct net *n, const json_t *list, struct error **err)
 
 static bool same_port(const struct port *a, const struct port *b)
 {
-	return !strcmp(a->socket, b->socket) && !memcmp(a->mac, b->mac, 6);
+	return a->kind == PORT_MACHINE && b->kind == PORT_MACHINE && !strcmp(a->socket, b->socket) && !memcmp(a->mac, b->mac, 6);
 }
 
 /* A connection that stays: the new port gets the old one's identity by exchange of what the
@@ -205,6 +211,7 @@ static void keep_connections(struct net *old, struct net *new)
 			kept->names = fresh->names;
 			fresh->names = (struct strv)STRV_INIT;
 			kept->ip = fresh->ip;
+			kept->trusted = fresh->trusted;
 			kept->zone = z;
 			kept->next = fresh->next;
 			port_free(fresh);

@@ -53,7 +53,7 @@ static json_t *status(const struct net *n)
 	json_t *ports = json_array();
 
 	for (const struct zone *z = n->zones; z; z = z->next)
-		for (const struct port *p = z->ports; p; p = p->next)
+		for (const struct port *p = z->gw->next; p; p = p->next)
 			json_array_append_new(ports, port_status(p));
 	return json_pack("{s:b, s:s, s:o}", "ok", 1, "group", n->group, "ports", ports);
 }

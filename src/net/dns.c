@@ -129,7 +129,7 @@ size_t dns_answer(const struct zone *z, const uint8_t *msg, size_t len, uint8_t 
 	q = (size_t)(end + 4 - msg);
 	if (reverse(z, name, &ip)) {
 		p = zone_by_ip(z, ip);
-		if (!p && ip == z->gateway)
+		if (ip == z->gateway)
 			return header(out, msg, q, type == TYPE_PTR || type == TYPE_ANY, NOERROR) +
 			       (type == TYPE_PTR || type == TYPE_ANY
 					       ? record(out + q, TYPE_PTR, data,

@@ -1,105 +1,106 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The gateway's own address: answers ARP and ping where there is no outside that does, DHCP and DNS
- * always.
+ * A zone's gateway: answers ARP, ping, DHCP and DNS at its address and leads on what is for elsewhere.
  */
+#include "net/ip.h"
 #include "net/zone.h"
 
 #include <string.h>
+#include <sys/mman.h>
 
-#define ETH 14
-#define IP 20
-#define UDP 8
-#define UDP_MAX 1472 /* what fits into one Ethernet frame; longer answers are cut by their makers  \
-		      */
+#define UDP_MAX 1472 /* what fits into one Ethernet frame; longer answers are cut by their makers */
 
-/* RFC 1071 */
-uint16_t inet_checksum(const void *p, size_t n, uint32_t sum)
+uint8_t *net_hop(struct net *n)
 {
-	const uint8_t *b = p;
+	/* Mapped, not allocated: only what is written to takes memory. */
+	if (!n->hop_space) {
+		void *p = mmap(NULL, HOPS_MAX * (size_t)FRAME_MAX_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	for (; n > 1; n -= 2, b += 2)
-		sum += get16(b);
-	if (n)
-		sum += (uint32_t)b[0] << 8;
-	while (sum >> 16)
-		sum = (sum & 0xffff) + (sum >> 16);
-	return (uint16_t)~sum;
+		if (p == MAP_FAILED)
+			return NULL;
+		n->hop_space = p;
+	}
+	if (n->hops == HOPS_MAX)
+		return NULL;
+	return n->hop_space + n->hops++ * (size_t)FRAME_MAX_BYTES;
 }
 
-static void ip_header(
-	const struct zone *z, uint8_t *ip, uint8_t protocol, uint32_t to, size_t payload)
+void net_hop_end(struct net *n)
 {
-	memset(ip, 0, IP);
-	ip[0] = 0x45;
-	put16(ip + 2, (uint16_t)(IP + payload));
-	ip[8] = 64;
-	ip[9] = protocol;
-	put32(ip + 12, z->gateway);
-	put32(ip + 16, to);
-	put16(ip + 10, inet_checksum(ip, IP, 0));
+	n->hops--;
+}
+
+static void frame_header(const struct zone *z, uint8_t *f, const uint8_t to[6], uint16_t type)
+{
+	memcpy(f, to, 6);
+	memcpy(f + 6, z->gateway_mac, 6);
+	put16(f + 12, type);
 }
 
 void gateway_send_udp(struct zone *z, const uint8_t mac[6], uint32_t to, uint16_t src_port,
 	uint16_t dst_port, const uint8_t *payload, size_t len)
 {
-	uint8_t f[ETH + IP + UDP + UDP_MAX], *udp = f + ETH + IP;
-	uint32_t pseudo;
+	uint8_t f[ETH_BYTES + IP4_BYTES + UDP_BYTES + UDP_MAX], *udp = f + ETH_BYTES + IP4_BYTES;
+	uint16_t sum;
 
 	if (len > UDP_MAX)
 		return;
-	memcpy(f, mac, 6);
-	memcpy(f + 6, z->gateway_mac, 6);
-	put16(f + 12, 0x0800);
-	ip_header(z, f + ETH, IPPROTO_UDP, to, UDP + len);
+	frame_header(z, f, mac, ETHERTYPE_IPV4);
+	ip4_header(f + ETH_BYTES, IPPROTO_UDP, z->gateway, to, UDP_BYTES + len);
 	put16(udp, src_port);
 	put16(udp + 2, dst_port);
-	put16(udp + 4, (uint16_t)(UDP + len));
+	put16(udp + 4, (uint16_t)(UDP_BYTES + len));
 	put16(udp + 6, 0);
-	memcpy(udp + UDP, payload, len);
-	pseudo = (z->gateway >> 16) + (z->gateway & 0xffff) + (to >> 16) + (to & 0xffff) +
-		 IPPROTO_UDP + (uint32_t)(UDP + len);
-	put16(udp + 6, inet_checksum(udp, UDP + len, pseudo));
-	if (!get16(udp + 6))
-		put16(udp + 6, 0xffff);
-	zone_output(z, f, ETH + IP + UDP + len);
+	memcpy(udp + UDP_BYTES, payload, len);
+	sum = inet_checksum(udp, UDP_BYTES + len, pseudo4(z->gateway, to, IPPROTO_UDP, UDP_BYTES + len));
+	put16(udp + 6, sum ? sum : 0xffff);
+	zone_input(z, z->gw, f, ETH_BYTES + IP4_BYTES + UDP_BYTES + len);
 }
 
-static bool answer_arp(struct zone *z, const uint8_t *f, size_t len)
+static void answer_arp(struct zone *z, const uint8_t *f, size_t len)
 {
-	uint8_t r[ETH + 28];
+	uint8_t r[ETH_BYTES + 28];
 
-	if (len < sizeof(r) || get16(f + 20) != 1 || get32(f + 38) != z->gateway)
-		return false;
-	memcpy(r, f + 6, 6);
-	memcpy(r + 6, z->gateway_mac, 6);
-	memcpy(r + 12, f + 12, 8);
+	if (len < sizeof(r) || get16(f + 14) != 1 || get16(f + 16) != ETHERTYPE_IPV4 || f[18] != 6 || f[19] != 4 ||
+		get16(f + 20) != 1 || get32(f + 38) != z->gateway)
+		return;
+	frame_header(z, r, f + 6, ETHERTYPE_ARP);
+	memcpy(r + 14, f + 14, 6);
 	put16(r + 20, 2);
 	memcpy(r + 22, z->gateway_mac, 6);
 	put32(r + 28, z->gateway);
 	memcpy(r + 32, f + 22, 10);
-	zone_output(z, r, sizeof(r));
-	return true;
+	zone_input(z, z->gw, r, sizeof(r));
 }
 
-static bool answer_ping(
-	struct zone *z, const struct port *from, const uint8_t *f, size_t len, size_t ihl)
+/* An IPv4 packet that is made by the gateway, to where a frame came from. */
+static void reply(struct zone *z, const uint8_t *to, uint8_t *r, size_t len)
 {
-	uint8_t r[ETH + IP + UDP_MAX];
-	size_t total = get16(f + ETH + 2), n = total - ihl;
+	frame_header(z, r, to, ETHERTYPE_IPV4);
+	zone_input(z, z->gw, r, ETH_BYTES + len);
+}
 
-	if (n < 8 || n > UDP_MAX || f[ETH + ihl] != 8)
-		return false;
-	memcpy(r, from->mac, 6);
-	memcpy(r + 6, z->gateway_mac, 6);
-	put16(r + 12, 0x0800);
-	ip_header(z, r + ETH, IPPROTO_ICMP, get32(f + ETH + 12), n);
-	memcpy(r + ETH + IP, f + ETH + ihl, n);
-	r[ETH + IP] = 0;
-	put16(r + ETH + IP + 2, 0);
-	put16(r + ETH + IP + 2, inet_checksum(r + ETH + IP, n, 0));
-	zone_output(z, r, ETH + IP + n);
-	return true;
+static void answer_ping(struct zone *z, const uint8_t *from, const struct ip4 *p)
+{
+	uint8_t r[ETH_BYTES + IP4_BYTES + UDP_MAX], *m = r + ETH_BYTES + IP4_BYTES;
+	size_t n = p->len - p->hlen;
+
+	if (n < ICMP_BYTES || n > UDP_MAX || p->h[p->hlen] != 8 || (p->frag & (IP4_MF | IP4_OFFSET)) || inet_checksum(p->h + p->hlen, n, 0))
+		return;
+	ip4_header(r + ETH_BYTES, IPPROTO_ICMP, z->gateway, p->src, n);
+	memcpy(m, p->h + p->hlen, n);
+	m[0] = 0;
+	put16(m + 2, checksum_change16(get16(m + 2), 0x0800 | m[1], m[1]));
+	reply(z, from, r, IP4_BYTES + n);
+}
+
+static void refuse(struct zone *z, const uint8_t *from, const struct ip4 *p, uint8_t type, uint8_t code, uint32_t extra)
+{
+	uint8_t r[ETH_BYTES + ICMP_ERROR_MAX];
+	size_t n = icmp_error(r + ETH_BYTES, z->gateway, p, type, code, extra);
+
+	if (n)
+		reply(z, from, r, n);
 }
 
 static void on_dhcp(struct zone *z, struct port *from, const uint8_t *msg, size_t len)
@@ -127,37 +128,107 @@ static void on_dns(struct zone *z, struct port *from, uint32_t ip, uint16_t port
 		resolver_ask(z->net->resolver, z, from->mac, ip, port, msg, len);
 }
 
-bool gateway_input(struct zone *z, struct port *from, const uint8_t *f, size_t len)
+/* true when it was a question for DHCP or DNS. Those are never fragments. */
+static bool asked(struct zone *z, struct port *from, const struct ip4 *p)
 {
-	const uint8_t *ip = f + ETH, *udp;
-	size_t ihl, total, udp_len;
-	bool to_us;
+	const uint8_t *udp = p->h + p->hlen;
+	size_t n = p->len - p->hlen, udp_len;
 
-	if (get16(f + 12) == 0x0806)
-		return !z->outside && answer_arp(z, f, len);
-	if (get16(f + 12) != 0x0800 || len < ETH + IP || ip[0] >> 4 != 4)
+	if (p->proto != IPPROTO_UDP || (p->frag & (IP4_MF | IP4_OFFSET)) || n < UDP_BYTES)
 		return false;
-	ihl = (size_t)(ip[0] & 15) * 4;
-	total = get16(ip + 2);
-	/* Fragments are never DHCP or DNS questions. */
-	if (ihl < IP || total < ihl || total > len - ETH || (get16(ip + 6) & 0x3fff))
-		return false;
-	to_us = get32(ip + 16) == z->gateway;
-	if (ip[9] == IPPROTO_ICMP && to_us)
-		return answer_ping(z, from, f, len, ihl);
-	if (ip[9] != IPPROTO_UDP || total < ihl + UDP)
-		return false;
-	udp = ip + ihl;
 	udp_len = get16(udp + 4);
-	if (udp_len < UDP || udp_len > total - ihl)
+	if (udp_len < UDP_BYTES || udp_len > n || (get16(udp + 2) != 67 && get16(udp + 2) != 53))
 		return false;
-	if (get16(udp + 2) == 67 && (to_us || get32(ip + 16) == 0xffffffff)) {
-		on_dhcp(z, from, udp + UDP, udp_len - UDP);
+	if (get16(udp + 6) && inet_checksum(udp, udp_len, pseudo4(p->src, p->dst, IPPROTO_UDP, udp_len)))
 		return true;
+	if (get16(udp + 2) == 67)
+		on_dhcp(z, from, udp + UDP_BYTES, udp_len - UDP_BYTES);
+	else if (p->dst == z->gateway)
+		on_dns(z, from, p->src, get16(udp), udp + UDP_BYTES, udp_len - UDP_BYTES);
+	return true;
+}
+
+/* To the gateway's own address. Answers to what comes in by a forward go to it too: slirp's hosts have it. */
+static void to_gateway(struct zone *z, struct port *from, const struct ip4 *p)
+{
+	if (asked(z, from, p))
+		return;
+	if (p->proto == IPPROTO_ICMP)
+		answer_ping(z, from->mac, p);
+	else if (z->outside && (p->proto == IPPROTO_TCP || p->proto == IPPROTO_UDP))
+		outside_input(z->outside, p->h, p->len);
+	else
+		refuse(z, from->mac, p, 3, p->proto == IPPROTO_TCP || p->proto == IPPROTO_UDP ? 3 : 2, 0);
+}
+
+/* A hop less to live, with the checksum (RFC 1141). */
+static void age(uint8_t *h)
+{
+	uint16_t was = get16(h + 8);
+
+	h[8]--;
+	put16(h + 10, checksum_change16(get16(h + 10), was, get16(h + 8)));
+}
+
+static void lead_on(struct zone *z, struct port *from, const struct ip4 *p)
+{
+	if (p->h[8] <= 1) {
+		refuse(z, from->mac, p, 11, 0, 0);
+		return;
 	}
-	if (get16(udp + 2) == 53 && to_us) {
-		on_dns(z, from, get32(ip + 12), get16(udp), udp + UDP, udp_len - UDP);
-		return true;
+	if (!z->outside || (p->dst & z->mask) == z->prefix) {
+		refuse(z, from->mac, p, 3, z->outside ? 1 : 0, 0);
+		return;
 	}
-	return false;
+	age(p->h);
+	outside_input(z->outside, p->h, p->len);
+}
+
+void gateway_deliver(struct port *gw, const uint8_t *f, size_t len)
+{
+	struct zone *z = gw->zone;
+	struct port *from = zone_by_mac(z, f + 6);
+	struct ip4 p;
+	uint8_t *h;
+
+	if (!from)
+		return;
+	if (get16(f + 12) == ETHERTYPE_ARP) {
+		answer_arp(z, f, len);
+		return;
+	}
+	if (get16(f + 12) != ETHERTYPE_IPV4)
+		return;
+	h = net_hop(z->net);
+	if (!h)
+		return;
+	memcpy(h, f, len);
+	if (ip4_parse(h + ETH_BYTES, len - ETH_BYTES, &p)) {
+		if (f[0] & 1) {
+			if (p.dst == 0xffffffff || p.dst == (z->prefix | ~z->mask))
+				asked(z, from, &p);
+		} else if (p.dst == z->gateway) {
+			to_gateway(z, from, &p);
+		} else if (p.dst == 0xffffffff) {
+			asked(z, from, &p);
+		} else {
+			lead_on(z, from, &p);
+		}
+	}
+	net_hop_end(z->net);
+}
+
+void gateway_from_outside(struct zone *z, const uint8_t *ip, size_t len)
+{
+	struct port *to = len >= IP4_BYTES ? zone_by_ip(z, get32(ip + 16)) : NULL;
+	uint8_t *f = to ? net_hop(z->net) : NULL;
+
+	if (!f)
+		return;
+	if (len <= FRAME_MAX_BYTES - ETH_BYTES) {
+		frame_header(z, f, to->mac, ETHERTYPE_IPV4);
+		memcpy(f + ETH_BYTES, ip, len);
+		zone_input(z, z->gw, f, ETH_BYTES + len);
+	}
+	net_hop_end(z->net);
 }

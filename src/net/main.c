@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <sys/resource.h>
 
 static bool ended;
 
@@ -55,6 +56,17 @@ static void turn(struct net *n)
 			outside_dispatch(z->outside);
 }
 
+/* Each connection of a machine to the outside is a descriptor. */
+static void more_files(void)
+{
+	struct rlimit r;
+
+	if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < r.rlim_max) {
+		r.rlim_cur = r.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &r);
+	}
+}
+
 static bool stopping(struct net *n)
 {
 	return ended || loop_stopped(n->loop);
@@ -91,6 +103,7 @@ int main(int argc, char **argv)
 	int rc;
 
 	log_init("croft-net");
+	more_files();
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
 	if (argc != 2) {

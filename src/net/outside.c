@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The way out: libslirp turns the zone's traffic to the gateway into sockets of this process,
- * without privileges. It is the gateway for everything but DHCP and DNS questions (gateway.c).
- * Guests don't reach the host's loopback through it.
+ * The way out: libslirp turns packets into sockets of this process, without privileges. It hears IPv4 packets that the gateway leads
+ * out, and nothing else: its own ARP is answered here, its DHCP, DNS and TFTP get no question. Machines reach what the host reaches,
+ * but not the host's loopback, nor addresses that have a meaning on the host's own link alone.
  */
+#include "net/ip.h"
 #include "net/zone.h"
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -25,16 +26,40 @@ struct watch {
 struct outside {
 	struct zone *zone;
 	Slirp *slirp;
-	struct watch **watches; /* by the index that slirp gets back; NULL: free */
+	struct watch **watches; /* by fd; NULL: not watched */
 	size_t nwatches;
-	bool ready;
+	bool again; /* slirp has something to send and wants a turn for it */
 };
+
+/* Who is behind the gateway is known: all slirp's packets go to one place. */
+static const uint8_t here[6] = { 0x52, 0x55, 0, 0, 0, 1 };
+
+static void answer_arp(struct outside *o, const uint8_t *f, size_t len)
+{
+	uint8_t r[ETH_BYTES + 28];
+
+	if (len < sizeof(r) || get16(f + 20) != 1)
+		return;
+	memcpy(r, f + 6, 6);
+	memcpy(r + 6, here, 6);
+	memcpy(r + 12, f + 12, 8);
+	put16(r + 20, 2);
+	memcpy(r + 22, here, 6);
+	memcpy(r + 28, f + 38, 4);
+	memcpy(r + 32, f + 22, 10);
+	slirp_input(o->slirp, r, sizeof(r));
+	o->again = true;
+}
 
 static ssize_t send_packet(const void *p, size_t n, void *arg)
 {
 	struct outside *o = arg;
+	const uint8_t *f = p;
 
-	zone_output(o->zone, p, n);
+	if (n >= ETH_BYTES && get16(f + 12) == ETHERTYPE_ARP)
+		answer_arp(o, f, n);
+	else if (n >= ETH_BYTES && get16(f + 12) == ETHERTYPE_IPV4)
+		gateway_from_outside(o->zone, f + ETH_BYTES, n - ETH_BYTES);
 	return (ssize_t)n;
 }
 
@@ -90,11 +115,13 @@ static void timer_mod(void *timer, int64_t expire_ms, void *arg)
 	loop_timer_arm(t->src, expire_ms > now_ms ? (uint64_t)(expire_ms - now_ms) * 1000000 : 1);
 }
 
-static void drop_watch(struct outside *o, size_t i)
+static void drop_watch(struct outside *o, int fd)
 {
-	loop_remove(o->watches[i]->src);
-	free(o->watches[i]);
-	o->watches[i] = NULL;
+	struct watch *w = o->watches[fd];
+
+	loop_remove(w->src);
+	o->watches[fd] = NULL;
+	free(w);
 }
 
 /* Said by slirp around its own closing of fds: what epoll still knows of them must go first. */
@@ -102,9 +129,8 @@ static void unregister_fd(int fd, void *arg)
 {
 	struct outside *o = arg;
 
-	for (size_t i = 0; i < o->nwatches; i++)
-		if (o->watches[i] && o->watches[i]->fd == fd)
-			drop_watch(o, i);
+	if (fd >= 0 && (size_t)fd < o->nwatches && o->watches[fd])
+		drop_watch(o, fd);
 }
 
 static void register_fd(int fd, void *arg)
@@ -133,6 +159,7 @@ struct outside *outside_new(struct zone *z)
 	SlirpConfig c = { .version = 3,
 		.in_enabled = true,
 		.disable_host_loopback = true,
+		.disable_dns = true,
 		.if_mtu = 1500,
 		.if_mru = 1500 };
 
@@ -157,14 +184,34 @@ void outside_free(struct outside *o)
 	slirp_cleanup(o->slirp);
 	for (size_t i = 0; i < o->nwatches; i++)
 		if (o->watches[i])
-			drop_watch(o, i);
+			drop_watch(o, (int)i);
 	free(o->watches);
 	free(o);
 }
 
-void outside_input(struct outside *o, const uint8_t *frame, size_t len)
+/*
+ * 0/8 and 127/8 are the host itself (Linux connects 0.0.0.0 to loopback), 169.254/16 its link, where clouds keep credentials
+ * (RFC 3927), the rest are groups and everybody.
+ */
+static bool may_leave(const struct zone *z, uint32_t to)
 {
-	slirp_input(o->slirp, frame, (int)len);
+	if ((to & z->mask) == z->prefix)
+		return to == z->gateway;
+	return to >> 24 != 0 && to >> 24 != 127 && to >> 16 != 0xa9fe && to >> 28 < 14;
+}
+
+void outside_input(struct outside *o, const uint8_t *ip, size_t len)
+{
+	uint8_t *f = may_leave(o->zone, get32(ip + 16)) ? net_hop(o->zone->net) : NULL;
+
+	if (!f)
+		return;
+	memcpy(f, o->zone->gateway_mac, 6);
+	memcpy(f + 6, here, 6);
+	put16(f + 12, ETHERTYPE_IPV4);
+	memcpy(f + ETH_BYTES, ip, len);
+	slirp_input(o->slirp, f, (int)(ETH_BYTES + len));
+	net_hop_end(o->zone->net);
 }
 
 int outside_forward(struct outside *o, bool udp, uint32_t host_ip, uint16_t host_port, uint32_t ip,
@@ -191,7 +238,6 @@ static void on_watch(void *arg, uint32_t events)
 	struct watch *w = arg;
 
 	w->got |= events;
-	w->o->ready = true;
 }
 
 static int add_poll(int fd, int events, void *arg)
@@ -200,28 +246,28 @@ static int add_poll(int fd, int events, void *arg)
 		      (events & SLIRP_POLL_OUT ? EPOLLOUT : 0u) |
 		      (events & SLIRP_POLL_PRI ? EPOLLPRI : 0u);
 	struct outside *o = arg;
-	size_t i, spare = SIZE_MAX;
+	struct watch *w;
 
-	for (i = 0; i < o->nwatches; i++) {
-		if (!o->watches[i])
-			spare = i;
-		else if (o->watches[i]->fd == fd)
-			break;
+	if (fd < 0)
+		return -1;
+	if ((size_t)fd >= o->nwatches) {
+		size_t n = (size_t)fd + 64;
+
+		o->watches = xreallocarray(o->watches, n, sizeof(*o->watches));
+		memset(o->watches + o->nwatches, 0, (n - o->nwatches) * sizeof(*o->watches));
+		o->nwatches = n;
 	}
-	if (i == o->nwatches) {
-		i = spare;
-		if (i == SIZE_MAX) {
-			i = o->nwatches++;
-			o->watches = xreallocarray(o->watches, o->nwatches, sizeof(*o->watches));
-		}
-		o->watches[i] = xcalloc(1, sizeof(struct watch));
-		*o->watches[i] = (struct watch){ .o = o, .fd = fd };
-		o->watches[i]->src = loop_fd(o->zone->net->loop, fd, ev, on_watch, o->watches[i]);
+	w = o->watches[fd];
+	if (!w) {
+		w = o->watches[fd] = xcalloc(1, sizeof(struct watch));
+		*w = (struct watch){ .o = o, .fd = fd, .events = ev };
+		w->src = loop_fd(o->zone->net->loop, fd, ev, on_watch, w);
+	} else if (w->events != ev) {
+		w->events = ev;
+		loop_fd_events(w->src, ev);
 	}
-	o->watches[i]->wanted = true;
-	o->watches[i]->events = ev;
-	loop_fd_events(o->watches[i]->src, ev);
-	return (int)i;
+	w->wanted = true;
+	return fd;
 }
 
 static int get_revents(int index, void *arg)
@@ -244,11 +290,14 @@ int outside_prepare(struct outside *o)
 			o->watches[i]->wanted = false;
 			o->watches[i]->got = 0;
 		}
-	o->ready = false;
 	slirp_pollfds_fill(o->slirp, &timeout, add_poll, o);
 	for (size_t i = 0; i < o->nwatches; i++)
 		if (o->watches[i] && !o->watches[i]->wanted)
-			drop_watch(o, i);
+			drop_watch(o, (int)i);
+	if (o->again) {
+		o->again = false;
+		return 0;
+	}
 	return timeout > INT32_MAX ? -1 : (int)timeout;
 }
 

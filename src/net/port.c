@@ -4,6 +4,7 @@
  * net/stream.c). QEMU listens and we connect, so that this process may end and come back while
  * machines run.
  */
+#include "net/guard.h"
 #include "net/zone.h"
 #include "base/cleanup.h"
 #include "base/file.h"
@@ -29,6 +30,7 @@ void port_disconnect(struct port *p)
 	p->rx = p->tx = NULL;
 	p->fd = -1;
 	p->rx_len = p->tx_at = p->tx_len = 0;
+	guard_forget(p);
 }
 
 static void lost(struct port *p)
@@ -70,6 +72,12 @@ void port_send(struct port *p, const uint8_t *frame, size_t len)
 	uint8_t head[4];
 	size_t sent = 0;
 
+	if (p->kind == PORT_GATEWAY) {
+		p->tx_frames++;
+		p->tx_bytes += len;
+		gateway_deliver(p, frame, len);
+		return;
+	}
 	if (p->fd < 0)
 		return;
 	if (TX_BYTES - p->tx_len < len + 4) {
@@ -145,7 +153,7 @@ void port_connect(struct port *p)
 	_cleanup_error_ struct error *e = NULL;
 	int fd;
 
-	if (p->fd >= 0)
+	if (p->fd >= 0 || p->kind != PORT_MACHINE)
 		return;
 	fd = unix_connect_now(p->socket, &e);
 	if (fd < 0) {
@@ -175,7 +183,7 @@ void net_connect_all(struct net *n)
 	for (struct zone *z = n->zones; z; z = z->next)
 		for (struct port *p = z->ports; p; p = p->next) {
 			port_connect(p);
-			missing |= p->fd < 0;
+			missing |= p->kind == PORT_MACHINE && p->fd < 0;
 		}
 	if (missing)
 		loop_timer_arm(n->retry, RETRY_NS);

@@ -10,11 +10,13 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 
 #define PENDING 256
 #define SERVERS 3
 #define PATIENCE_NS 5000000000u
+#define PENDING_EACH 32 /* of one machine, so that it leaves room for others */
 
 struct pending {
 	struct zone *zone; /* NULL: free */
@@ -32,7 +34,6 @@ struct resolver {
 	struct loop_src *src, *timer;
 	struct sockaddr_in servers[SERVERS];
 	size_t nservers;
-	uint16_t next_id;
 	struct pending pending[PENDING];
 };
 
@@ -128,7 +129,6 @@ struct resolver *resolver_new(struct net *n)
 		r->src = loop_fd(n->loop, r->fd, EPOLLIN, on_answer, r);
 	r->timer = loop_timer(n->loop, 1, on_timer, r);
 	loop_timer_disarm(r->timer);
-	r->next_id = (uint16_t)loop_now();
 	return r;
 }
 
@@ -142,15 +142,36 @@ void resolver_free(struct resolver *r)
 	free(r);
 }
 
+/* Not to be guessed by one who would answer in the server's place (RFC 5452). */
+static uint16_t unused_id(const struct resolver *r)
+{
+	uint16_t id;
+
+	for (;;) {
+		size_t i = 0;
+
+		if (getrandom(&id, sizeof(id), 0) != sizeof(id))
+			continue;
+		while (i < PENDING && !(r->pending[i].zone && r->pending[i].sent_id == id))
+			i++;
+		if (i == PENDING)
+			return id;
+	}
+}
+
 void resolver_ask(struct resolver *r, struct zone *z, const uint8_t mac[6], uint32_t ip,
 	uint16_t port, const uint8_t *msg, size_t len)
 {
 	struct pending *p = NULL;
+	unsigned own = 0;
 
-	for (size_t i = 0; i < PENDING && !p; i++)
+	for (size_t i = 0; i < PENDING; i++) {
 		if (!r->pending[i].zone)
 			p = &r->pending[i];
-	if (!p || len > sizeof(p->question))
+		else
+			own += r->pending[i].zone == z && r->pending[i].ip == ip;
+	}
+	if (!p || own >= PENDING_EACH || len > sizeof(p->question))
 		return; /* the guest asks again */
 	p->zone = z;
 	memcpy(p->mac, mac, 6);
@@ -160,7 +181,7 @@ void resolver_ask(struct resolver *r, struct zone *z, const uint8_t mac[6], uint
 	p->id = get16(msg);
 	p->len = len;
 	p->at = loop_now();
-	p->sent_id = r->next_id++;
+	p->sent_id = unused_id(r);
 	read_servers(r);
 	put16(p->question, p->sent_id);
 	if (!r->nservers || r->fd < 0) {

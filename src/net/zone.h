@@ -18,17 +18,34 @@
 #define RX_BYTES (2 * (FRAME_MAX_BYTES + 4))
 #define TX_BYTES (256 * 1024)
 
+#define PORT_V6_MAX 16
+#define HOPS_MAX 16
+
 struct zone;
 struct outside;
 struct resolver;
 
+enum port_kind {
+	PORT_MACHINE, /* behind a socket */
+	PORT_GATEWAY  /* the zone's gateway, in this process */
+};
+
+/*
+ * Where something is attached to a zone. All have one way in (zone_input) and one way out (port_send), so that what is
+ * done to a link can be done to any.
+ */
 struct port {
 	struct zone *zone;
-	char *node, *socket;
+	enum port_kind kind;
+	char *node, *socket; /* socket: of a machine's alone */
 	struct strv names; /* that DNS knows it by, the first also in reverse */
 	uint8_t mac[6];
 	uint32_t ip; /* host byte order */
-	bool stale;  /* no longer in the configuration */
+	uint8_t ip6[16];
+	bool has_ip6;
+	bool trusted; /* may send what it likes */
+	uint8_t v6[PORT_V6_MAX][16]; /* addresses that guard.c has seen it use */
+	unsigned nv6, v6_next;
 	int fd;      /* -1: not connected */
 	struct loop_src *src;
 	uint8_t *rx, *tx; /* while connected */
@@ -43,8 +60,10 @@ struct zone {
 	uint32_t prefix, mask, gateway; /* host byte order */
 	unsigned prefix_len;
 	uint8_t gateway_mac[6];
+	unsigned mtu;
 	bool has_outside;
-	struct port *ports;
+	struct port *ports;	 /* the gateway's first */
+	struct port *gw;
 	struct outside *outside; /* NULL: no way out */
 	struct zone *next;
 };
@@ -55,6 +74,8 @@ struct net {
 	struct zone *zones;
 	struct resolver *resolver;
 	struct loop_src *retry; /* runs only while a port is not connected */
+	uint8_t *hop_space;	/* room for a frame for each router that a packet is inside of; see net_hop */
+	unsigned hops;
 };
 
 /* config.c: (re)reads DIR/net.json; ports that stay keep their connection. On error nothing has
@@ -70,20 +91,24 @@ void port_send(struct port *p, const uint8_t *frame, size_t len); /* queues or d
 void port_free(struct port *p);
 void net_connect_all(struct net *n); /* and arms the retry timer when some are left */
 
-/* switch.c */
-void zone_input(struct zone *z, struct port *from, uint8_t *frame, size_t len);
-/* From the gateway or the outside to whom its destination says. */
-void zone_output(struct zone *z, const uint8_t *frame, size_t len);
+/* switch.c: a frame comes in at a port and goes out where its destination says. */
+void zone_input(struct zone *z, struct port *from, const uint8_t *frame, size_t len);
 struct port *zone_by_mac(const struct zone *z, const uint8_t mac[6]);
 struct port *zone_by_ip(const struct zone *z, uint32_t ip);
 
-/* gateway.c: true when the frame was for DHCP or DNS and has been dealt with. */
-bool gateway_input(struct zone *z, struct port *from, const uint8_t *frame, size_t len);
-/* UDP from the gateway to a machine; payload is copied. dst_ip broadcast goes to that port's MAC or
- * all. */
+/* gateway.c: what is sent to the gateway's port. */
+void gateway_deliver(struct port *gw, const uint8_t *frame, size_t len);
+/* UDP from the gateway to a machine; payload is copied. */
 void gateway_send_udp(struct zone *z, const uint8_t dst_mac[6], uint32_t dst_ip, uint16_t src_port,
 	uint16_t dst_port, const uint8_t *payload, size_t len);
-uint16_t inet_checksum(const void *p, size_t n, uint32_t sum);
+/* An IPv4 packet from the outside. */
+void gateway_from_outside(struct zone *z, const uint8_t *ip, size_t len);
+/*
+ * Room for a frame of FRAME_MAX_BYTES while a packet goes through a router, for it may go through another before this one has
+ * done: none is left (NULL) after HOPS_MAX of them. Given back by net_hop_end.
+ */
+uint8_t *net_hop(struct net *n);
+void net_hop_end(struct net *n);
 
 /* dhcp.c: answer to a DHCP message (RFC 2131) of the machine at `p` into out; its length, 0 for
  * none. */
@@ -104,7 +129,8 @@ void resolver_forget_zone(struct resolver *r, const struct zone *z);
 /* outside.c: libslirp */
 struct outside *outside_new(struct zone *z);
 void outside_free(struct outside *o);
-void outside_input(struct outside *o, const uint8_t *frame, size_t len);
+/* A whole IPv4 packet; what is not for the world outside is not let through. */
+void outside_input(struct outside *o, const uint8_t *ip, size_t len);
 int outside_forward(struct outside *o, bool udp, uint32_t host_ip, uint16_t host_port, uint32_t ip,
 	uint16_t port, struct error **err);
 void outside_unforward(struct outside *o, bool udp, uint32_t host_ip, uint16_t host_port);

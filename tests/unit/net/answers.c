@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* DHCP and DNS answers, byte by byte, without a process. */
 #include "../test.h"
+#include "net/ip.h"
 #include "net/zone.h"
 
 #include <strings.h>

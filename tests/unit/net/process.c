@@ -3,6 +3,7 @@
 #include "../test.h"
 #include "base/path.h"
 #include "base/proc.h"
+#include "net/ip.h"
 #include "net/net.h"
 #include "net/zone.h"
 
@@ -208,6 +209,72 @@ static void a_stream_of_garbage_ends_only_its_port(void **state)
 	assert_int_equal(get32(f + 14), 9);
 }
 
+/* UDP or TCP (a SYN) from machine 0, led to the gateway's MAC. */
+static void to_host(uint8_t proto, uint32_t dst, uint16_t port)
+{
+	uint8_t f[ETH_BYTES + 40] = { 0x52, 0x55, 10, 1, 2, 1 }, *l4 = f + 34;
+	size_t n = proto == IPPROTO_UDP ? 8 : 20;
+
+	memcpy(f + 6, ends[0].mac, 6);
+	put16(f + 12, ETHERTYPE_IPV4);
+	ip4_header(f + 14, proto, 0x0a01020a, dst, n);
+	put16(l4, 4000);
+	put16(l4 + 2, port);
+	if (proto == IPPROTO_UDP) {
+		put16(l4 + 4, 8);
+	} else {
+		l4[12] = 0x50;
+		l4[13] = 2;
+		put16(l4 + 14, 1024);
+		put16(l4 + 16, inet_checksum(l4, n, pseudo4(0x0a01020a, dst, proto, n)));
+	}
+	send_frame(0, f, 34 + n);
+}
+
+/* Frames of one machine are dealt with in their order: when the answer is there, all before it has been. */
+static void ping_gateway(void)
+{
+	uint8_t f[ETH_BYTES + IP4_BYTES + 8] = { 0x52, 0x55, 10, 1, 2, 1 }, r[2048];
+
+	memcpy(f + 6, ends[0].mac, 6);
+	put16(f + 12, ETHERTYPE_IPV4);
+	ip4_header(f + 14, IPPROTO_ICMP, 0x0a01020a, 0x0a010201, 8);
+	f[34] = 8;
+	put16(f + 36, inet_checksum(f + 34, 8, 0));
+	send_frame(0, f, sizeof(f));
+	do
+		assert_true(receive(0, r) >= 42);
+	while (get16(r + 12) != ETHERTYPE_IPV4 || r[23] != IPPROTO_ICMP || r[34] != 0);
+}
+
+static void the_hosts_loopback_is_out_of_reach(void **state)
+{
+	/* The gateway (slirp's name for the host), loopback, "this host" and the link of clouds' credentials. */
+	static const uint32_t doors[] = { 0x0a010201, 0x7f000001, 0x7f010203, 0, 0xffffffff, 0xa9fea9fe, 0x0a0102fe };
+	struct sockaddr_in sa = { .sin_family = AF_INET };
+	socklen_t sl = sizeof(sa);
+	int tcp = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	uint8_t b[64];
+
+	assert_int_equal(bind(tcp, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	assert_int_equal(listen(tcp, 8), 0);
+	assert_int_equal(getsockname(tcp, (struct sockaddr *)&sa, &sl), 0);
+	assert_int_equal(bind(udp, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(doors); i++) {
+		struct pollfd p = { .fd = tcp, .events = POLLIN };
+
+		to_host(IPPROTO_TCP, doors[i], ntohs(sa.sin_port));
+		to_host(IPPROTO_UDP, doors[i], ntohs(sa.sin_port));
+		ping_gateway();
+		if (recv(udp, b, sizeof(b), MSG_DONTWAIT) >= 0)
+			fail_msg("UDP for %x came to the host", doors[i]);
+		if (poll(&p, 1, 0))
+			fail_msg("TCP for %x came to the host", doors[i]);
+	}
+	close(tcp);
+	close(udp);
+}
+
 /* A QEMU that has stopped takes no connection; its queue is soon full and connect(2) would wait for ever. */
 static void a_stopped_machine_stops_nobody_else(void **state)
 {
@@ -246,6 +313,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(frames_arrive_and_spoofed_ones_do_not),
 		cmocka_unit_test(gateway_answers_arp),
+		cmocka_unit_test(the_hosts_loopback_is_out_of_reach),
 		cmocka_unit_test(a_killed_network_comes_back),
 		cmocka_unit_test(a_stream_of_garbage_ends_only_its_port),
 		cmocka_unit_test(a_stopped_machine_stops_nobody_else),
