@@ -5,17 +5,20 @@
 
 #include "guest.h"
 
-/* root.c: finds the disk with serial croft-root, grows it, makes it the upper layer of /. 0: done or no disk. */
+/* root.c: finds the disk with serial croft-root, makes it the upper layer of /. 0: done or no disk. */
 int root_switch(void);
+/* Makes the file system as big as its disk; takes a while, so it is done when commands can be served already. */
+void root_grow(void);
 
-/* modules.c: /etc/croft/modules, groups divided by lines "--". */
+/* modules.c: /etc/croft/modules, groups divided by lines "--"; after "?PATTERN" only where a device's modalias matches. */
 struct modules {
 	char *text, *next;
+	bool skip; /* the last pattern matched nothing */
 };
 void modules_open(struct modules *m);
 /* Loads the next module. 1: one was handled; 0: end of this group; -1: end of the list. */
 int modules_step(struct modules *m);
-/* The rest, in a child process. */
+/* Grows the root, then loads the rest, in a child process. */
 void modules_background(struct modules *m);
 
 /* config.c: what the kernel command line says. */

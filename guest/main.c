@@ -15,10 +15,9 @@ static const char usage[] =
 	"\n"
 	"  croft-guest --service        serve croft's port; for a service manager to start\n"
 	"  croft-guest --port FD|PATH   serve a socket: an open descriptor's number, or a path to listen on\n"
-	"  croft-guest --sudo ...       stand-in for sudo in the tiny guest\n"
 	"  croft-guest --version\n"
 	"\n"
-	"As PID 1 it boots the machine.\n";
+	"As PID 1 it boots the machine; called as sudo or hostnamectl it stands for them in the tiny guest.\n";
 
 /* A listening socket at a path, or -1. */
 static int listen_at(const char *path)
@@ -104,13 +103,17 @@ static int service(void)
 
 int main(int argc, char **argv)
 {
+	const char *called = strrchr(argv[0], '/') ? strrchr(argv[0], '/') + 1 : argv[0];
+
 	/* The kernel hands words of its command line on to init: only our options count there. */
 	if (getpid() == 1 && (argc < 2 || strncmp(argv[1], "--", 2) != 0))
 		return boot_main();
-	if (argc > 1 && strcmp(argv[1], "--sudo") == 0)
-		return sudo_main(argc - 1, argv + 1);
+	if (strcmp(called, "sudo") == 0)
+		return sudo_main(argc, argv);
+	if (strcmp(called, "hostnamectl") == 0)
+		return hostnamectl_main(argc, argv);
 	if (getuid() != geteuid()) {
-		fputs("croft-guest: only --sudo is for ordinary users\n", stderr);
+		fputs("croft-guest: only for root\n", stderr);
 		return 1;
 	}
 	if (argc == 2 && strcmp(argv[1], "--service") == 0)

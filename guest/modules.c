@@ -3,6 +3,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <fnmatch.h>
+#include <glob.h>
 #include <linux/module.h>
 #include <sched.h>
 #include <stdio.h>
@@ -45,6 +47,21 @@ static void load(char *line)
 		close(fd);
 }
 
+/* Whether a device on some bus has that modalias (a pattern). */
+static bool device_there(const char *pattern)
+{
+	glob_t found = { 0 };
+	char alias[512];
+	bool there = false;
+
+	if (glob("/sys/bus/*/devices/*/modalias", GLOB_NOSORT, NULL, &found) == 0)
+		for (size_t i = 0; i < found.gl_pathc && !there; i++)
+			there = read_text(found.gl_pathv[i], alias, sizeof(alias)) >= 0 &&
+				fnmatch(pattern, alias, 0) == 0;
+	globfree(&found);
+	return there;
+}
+
 int modules_step(struct modules *m)
 {
 	char *line = m->next, *end;
@@ -54,9 +71,13 @@ int modules_step(struct modules *m)
 	end = line + strcspn(line, "\n");
 	m->next = *end ? end + 1 : end;
 	*end = '\0';
-	if (strcmp(line, "--") == 0)
+	if (strcmp(line, "--") == 0) {
+		m->skip = false;
 		return 0;
-	if (*line && *line != '#')
+	}
+	if (*line == '?')
+		m->skip = !device_there(line + 1);
+	else if (*line && *line != '#' && !m->skip)
 		load(line);
 	return 1;
 }
@@ -65,13 +86,12 @@ void modules_background(struct modules *m)
 {
 	pid_t pid;
 
-	if (!m->next || !*m->next)
-		return;
 	pid = fork();
 	if (pid == 0) {
+		root_grow();
 		/* Commands that come meanwhile go first. */
 		sched_setscheduler(0, SCHED_IDLE, &(struct sched_param){ 0 });
-		while (modules_step(m) >= 0)
+		while (m->next && modules_step(m) >= 0)
 			;
 		_exit(0);
 	}

@@ -74,6 +74,14 @@ static void grow(const char *dev)
 		close(dir);
 }
 
+static char grown[300]; /* the device to grow; "": none */
+
+void root_grow(void)
+{
+	if (*grown)
+		grow(grown);
+}
+
 static int move(const char *from)
 {
 	char to[128];
@@ -118,7 +126,7 @@ int root_switch(void)
 			strerror(errno));
 		return -1;
 	}
-	grow(dev);
+	snprintf(grown, sizeof(grown), "%s", dev);
 	mkdir(DISK "/upper", 0755);
 	mkdir(DISK "/work", 0700);
 	if (switch_over() < 0) {

@@ -124,6 +124,7 @@ int kmods_add(struct kmods *k, const char *path, struct buf *data, struct error 
 	m->name = module_name(path);
 	m->data = *data;
 	*data = (struct buf)BUF_INIT;
+	kmod_strip(&m->data);
 	map_set(&k->all, m->name, m);
 	return find_modinfo(m, err);
 }

@@ -26,6 +26,8 @@ struct kmods {
 };
 void kmods_init(struct kmods *k);
 void kmods_free(struct kmods *k);
+/* Takes out what only debuggers and tracers need, and the signature; anything that is no module stays as it is. */
+void kmod_strip(struct buf *data);
 /* Takes a module's file; path below lib/modules/RELEASE/. The data is taken over (data is empty
  * afterwards). */
 int kmods_add(struct kmods *k, const char *path, struct buf *data, struct error **err);

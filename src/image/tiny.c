@@ -26,7 +26,7 @@
 #include <sys/utsname.h>
 
 /* Goes up when the same inputs give another image. */
-#define BUILDER "3"
+#define BUILDER "5"
 #define DISK_SIZE "1G"
 /* Fixed, for equal bytes; a machine's identity does not hang on it. */
 #define DISK_UUID "6e1f1ce2-5d0b-4c3e-9b7a-c40f7c40f700"
@@ -43,12 +43,16 @@ static const struct arch arches[] = {
 /*
  * Loaded in this order. Before the first "--": needed for the agent's port and the root disk;
  * before the second: for the network that the first command may use; the rest is loaded behind its
- * back.
+ * back, drivers only where their device is.
  */
 static const char *const loaded[] = { "virtio_pci", "virtio_console", "virtio_blk",
-	"crc32c_generic", "ext4", "overlay", "--", "virtio_net", "af_packet", "--", "virtio_rng",
-	"9pnet_virtio", "9p", "evdev", "button", "virtio_balloon", "virtio_scsi", "sd_mod",
-	"sr_mod", "ahci", "ata_piix", "nvme" };
+	"crc32c_generic", "ext4", "overlay", "--", "virtio_net", "af_packet", "--", "evdev",
+	"button",
+	/* "?" and a device's modalias: what follows, up to the next one, is loaded where such a device is. */
+	"?virtio:d00000004v*", "virtio_rng", "?virtio:d00000009v*", "9pnet_virtio", "9p",
+	"?virtio:d00000005v*", "virtio_balloon", "?virtio:d00000008v*", "virtio_scsi", "sd_mod",
+	"sr_mod", "?pci:*bc01sc06*", "ahci", "sd_mod", "sr_mod", "?pci:*bc01sc01*", "ata_piix",
+	"sd_mod", "sr_mod", "?pci:*bc01sc08*", "nvme" };
 /* There for modprobe. */
 static const char *const carried[] = { "e1000", "e1000e", "8139cp", "usb_storage", "uhci_hcd",
 	"ehci_pci", "xhci_pci", "vfat", "nls_ascii", "nls_cp437", "nls_utf8", "isofs", "xfs",
@@ -134,7 +138,7 @@ static int got_kernel(void *arg, const struct deb_file *f, struct buf *data, str
 
 static bool want_programs(void *arg, const struct deb_file *f)
 {
-	static const char *const exact[] = { "bin/busybox", "bin/bash" };
+	static const char *const exact[] = { "bin/busybox", "bin/bash-static" };
 	const char *p = !strncmp(f->path, "usr/", 4) ? f->path + 4 : f->path;
 	const struct job *job = arg;
 	size_t n = strlen(job->arch->libdir);
@@ -155,9 +159,12 @@ static bool want_programs(void *arg, const struct deb_file *f)
 static int got_program(void *arg, const struct deb_file *f, struct buf *data, struct error **err)
 {
 	struct job *job = arg;
+	size_t n = strlen(f->path);
 
 	if (f->link)
 		initramfs_link(job->fs, f->path, f->link);
+	else if (n > 7 && !strcmp(f->path + n - 7, "-static")) /* bash's dynamic linking would double its start */
+		initramfs_file(job->fs, "bin/bash", buf_str(data), data->len, f->mode & 0755);
 	else
 		initramfs_file(job->fs, f->path, buf_str(data), data->len, f->mode & 0755);
 	return 0;
@@ -188,23 +195,44 @@ static int find_kernel_package(struct job *job, struct error **err)
 
 /* ---- initramfs ---- */
 
+/* Lines of etc/croft/modules (guest/modules.c): a module's path, "--", or "?MODALIAS". */
+static int list_loaded(struct job *job, struct buf *list, struct error **err)
+{
+	_cleanup_strv_ struct strv always = STRV_INIT, here = STRV_INIT;
+	bool conditional = false;
+	size_t from = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(loaded); i++) {
+		struct strv *to = conditional ? &here : &always;
+
+		if (!strcmp(loaded[i], "--") || loaded[i][0] == '?') {
+			buf_addf(list, "%s\n", loaded[i]);
+			conditional = loaded[i][0] == '?';
+			from = conditional ? 0 : always.len;
+			strv_free(&here);
+			continue;
+		}
+		if (kmods_order(&job->mods, loaded[i], to, err) < 0)
+			return -1;
+		for (; from < to->len; from++)
+			if (!conditional || !strv_has(&always, to->v[from]))
+				buf_addf(list, "/lib/modules/%s/%s\n", job->release,
+					((struct kmod *)map_get(&job->mods.all, to->v[from]))->path);
+	}
+	return 0;
+}
+
 static int list_modules(struct job *job, struct error **err)
 {
 	_cleanup_strv_ struct strv all = STRV_INIT;
 	_cleanup_buf_ struct buf list = BUF_INIT;
-	size_t written = 0;
 
-	for (size_t i = 0; i < ARRAY_SIZE(loaded); i++) {
-		if (!strcmp(loaded[i], "--")) {
-			buf_adds(&list, "--\n");
-			continue;
-		}
-		if (kmods_order(&job->mods, loaded[i], &all, err) < 0)
+	if (list_loaded(job, &list, err) < 0)
+		return -1;
+	for (size_t i = 0; i < ARRAY_SIZE(loaded); i++)
+		if (strcmp(loaded[i], "--") && loaded[i][0] != '?' &&
+			kmods_order(&job->mods, loaded[i], &all, err) < 0)
 			return -1;
-		for (; written < all.len; written++)
-			buf_addf(&list, "/lib/modules/%s/%s\n", job->release,
-				((struct kmod *)map_get(&job->mods.all, all.v[written]))->path);
-	}
 	for (size_t i = 0; i < ARRAY_SIZE(carried); i++)
 		if (kmods_order(&job->mods, carried[i], &all, err) < 0)
 			return -1;
@@ -223,9 +251,11 @@ static int own_files(struct job *job, struct error **err)
 	overlay = path_libexec("tiny", err);
 	if (!overlay || initramfs_tree(job->fs, overlay, "", err) < 0)
 		return -1;
-	/* Set-user-id for its --sudo alone: it refuses everything else to ordinary users. */
+	/* Set-user-id for sudo alone: it does nothing else for ordinary users. */
 	initramfs_file(job->fs, "sbin/croft-guest", b.data, b.len, 04755);
 	initramfs_link(job->fs, "init", "sbin/croft-guest");
+	initramfs_link(job->fs, "usr/bin/sudo", "/sbin/croft-guest");
+	initramfs_link(job->fs, "usr/bin/hostnamectl", "/sbin/croft-guest");
 	/* poweroff, halt and reboot are busybox's: they send the signals that busybox init takes,
 	 * and so does ours. */
 	return 0;
@@ -252,7 +282,7 @@ static void folders(struct initramfs *fs)
 
 static int build_initramfs(struct job *job, struct error **err)
 {
-	static const char *const packages[] = { "busybox-static", "bash", "libc6", "libtinfo6" };
+	static const char *const packages[] = { "busybox-static", "bash-static", "libc6", "libtinfo6" };
 	_cleanup_free_ char *path = path_join(job->dir, "initrd.cpio.zst");
 	_cleanup_buf_ struct buf out = BUF_INIT;
 

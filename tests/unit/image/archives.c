@@ -6,6 +6,7 @@
 #include "image/kmod.h"
 #include "image/vmlinux.h"
 
+#include <elf.h>
 #include <archive.h>
 #include <archive_entry.h>
 
@@ -124,9 +125,61 @@ static void unknown_module_is_named(void **s)
 	kmods_free(&k);
 }
 
+/* An object file with .modinfo, .BTF, relocations of .BTF, and a signature behind it. */
+static void make_module(struct buf *b)
+{
+	static const char names[] = "\0.modinfo\0.BTF\0.rela.BTF\0.shstrtab";
+	Elf64_Shdr sh[5] = { { 0 },
+		{ .sh_name = 1, .sh_type = SHT_PROGBITS, .sh_flags = SHF_ALLOC, .sh_size = 10, .sh_addralign = 8 },
+		{ .sh_name = 10, .sh_type = SHT_PROGBITS, .sh_size = 5, .sh_addralign = 1 },
+		{ .sh_name = 15, .sh_type = SHT_RELA, .sh_size = 6, .sh_info = 2, .sh_addralign = 1 },
+		{ .sh_name = 25, .sh_type = SHT_STRTAB, .sh_size = sizeof(names), .sh_addralign = 1 } };
+	const char *contents[] = { NULL, "depends=a", "types", "relocs", names };
+	Elf64_Ehdr eh = { .e_ident = { 0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT }, .e_type = ET_REL,
+		.e_shentsize = sizeof(sh[0]), .e_shnum = 5, .e_shstrndx = 4 };
+
+	buf_add(b, &eh, sizeof(eh));
+	for (size_t i = 1; i < 5; i++) {
+		sh[i].sh_offset = b->len;
+		buf_add(b, contents[i], sh[i].sh_size);
+	}
+	eh.e_shoff = b->len;
+	memcpy(b->data, &eh, sizeof(eh));
+	buf_add(b, sh, sizeof(sh));
+	buf_adds(b, "~Module signature appended~");
+}
+
+static void stripped_module_keeps_what_it_needs(void **s)
+{
+	_cleanup_buf_ struct buf whole = BUF_INIT;
+	struct error *e = NULL;
+	struct kmod *m;
+	struct kmods k;
+
+	make_module(&whole);
+	kmods_init(&k);
+	for (size_t cut = 0; cut < whole.len; cut++) { /* anything shorter is taken or refused, never read past its end */
+		struct buf part = BUF_INIT;
+
+		buf_add(&part, whole.data, cut);
+		kmod_strip(&part);
+		buf_free(&part);
+	}
+	assert_ok(kmods_add(&k, "kernel/fs/x.ko", &whole, &e), e);
+	m = map_get(&k.all, "x");
+	assert_non_null(m);
+	assert_true(strv_has(&m->depends, "a"));
+	assert_null(memmem(m->data.data, m->data.len, "types", 5));
+	assert_null(memmem(m->data.data, m->data.len, "relocs", 6));
+	assert_null(memmem(m->data.data, m->data.len, "signature", 9));
+	assert_non_null(memmem(m->data.data, m->data.len, ".shstrtab", 9));
+	kmods_free(&k);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(stripped_module_keeps_what_it_needs),
 		cmocka_unit_test(order_of_adding_does_not_matter),
 		cmocka_unit_test(archive_reads_back),
 		cmocka_unit_test(garbage_is_refused),
