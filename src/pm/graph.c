@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Names and dependencies. The graph of needs, binds-to and after has no cycle, and every unit has a number that is greater
+ * than those of all it depends on. An edge that does not fit renumbers only the units between its two ends (the online
+ * topological ordering of Pearce and Kelly, "A Dynamic Topological Sort Algorithm for Directed Acyclic Graphs", 2006), so
+ * that loading a large graph in any order of lines costs little, and a cycle is found at the line that closes it.
+ */
+#include "base/cleanup.h"
+#include "base/mem.h"
+#include "pm/core.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static uint32_t hash_of(const char *s)
+{
+	uint32_t h = 2166136261u; /* FNV-1a */
+
+	for (; *s; s++)
+		h = (h ^ (uint8_t)*s) * 16777619u;
+	return h;
+}
+
+static uint32_t *slot_of(const struct core *c, const char *id, uint32_t hash)
+{
+	for (uint32_t i = hash & (c->nslots - 1);; i = (i + 1) & (c->nslots - 1)) {
+		uint32_t at = c->slots[i];
+
+		if (!at || (c->units[at - 1]->hash == hash && !strcmp(c->units[at - 1]->id, id)))
+			return &c->slots[i];
+	}
+}
+
+struct unit *core_find(const struct core *c, const char *id)
+{
+	uint32_t at = c->nslots ? *slot_of(c, id, hash_of(id)) : 0;
+
+	return at ? c->units[at - 1] : NULL;
+}
+
+static void rehash(struct core *c, uint32_t n)
+{
+	free(c->slots);
+	c->nslots = n;
+	c->slots = xcalloc(n, sizeof(*c->slots));
+	for (uint32_t i = 0; i < c->nunits; i++)
+		if (c->units[i])
+			*slot_of(c, c->units[i]->id, c->units[i]->hash) = i + 1;
+}
+
+static uint32_t new_index(struct core *c)
+{
+	if (c->nfree)
+		return c->free_index[--c->nfree];
+	if ((c->nunits & (c->nunits - 1)) == 0)
+		c->units = xreallocarray(c->units, c->nunits ? c->nunits * 2 : 1, sizeof(*c->units));
+	return c->nunits++;
+}
+
+struct unit *core_name(struct core *c, const char *id)
+{
+	struct unit *u = core_find(c, id);
+
+	if (u)
+		return u;
+	if (!c->nslots || (c->used_slots + 1) * 4 > c->nslots * 3)
+		rehash(c, c->nslots ? c->nslots * 2 : 64);
+	u = xcalloc(1, sizeof(*u));
+	u->id = xstrdup(id);
+	u->hash = hash_of(id);
+	u->index = new_index(c);
+	u->order = c->order_next++;
+	u->log_fd = -1;
+	c->units[u->index] = u;
+	*slot_of(c, id, u->hash) = u->index + 1;
+	c->used_slots++;
+	c->count[PM_STOPPED]++;
+	return u;
+}
+
+void core_forget(struct core *c, struct unit *u)
+{
+	uint32_t hole = (uint32_t)(slot_of(c, u->id, u->hash) - c->slots), mask = c->nslots - 1;
+
+	/* Closes the hole in the probe sequence. */
+	c->slots[hole] = 0;
+	for (uint32_t i = (hole + 1) & mask; c->slots[i]; i = (i + 1) & mask) {
+		uint32_t home = c->units[c->slots[i] - 1]->hash & mask;
+
+		if (((i - home) & mask) >= ((i - hole) & mask)) {
+			c->slots[hole] = c->slots[i];
+			c->slots[i] = 0;
+			hole = i;
+		}
+	}
+	c->used_slots--;
+	c->count[u->state]--;
+	if (u->marked) /* the index may be used again at once */
+		for (uint32_t i = 0; i < c->nmarks; i++)
+			if (c->marks[i] == u->index)
+				c->marks[i--] = c->marks[--c->nmarks];
+	c->units[u->index] = NULL;
+	if (c->nfree == c->cap_free) {
+		c->cap_free = c->cap_free ? c->cap_free * 2 : 16;
+		c->free_index = xreallocarray(c->free_index, c->cap_free, sizeof(*c->free_index));
+	}
+	c->free_index[c->nfree++] = u->index;
+	params_free(&u->params);
+	free(u->deps);
+	free(u->rdeps);
+	free(u->id);
+	free(u);
+}
+
+static void push(uint32_t **list, uint32_t *n, uint32_t value)
+{
+	if ((*n & (*n - 1)) == 0)
+		*list = xreallocarray(*list, *n ? *n * 2 : 1, sizeof(**list));
+	(*list)[(*n)++] = value;
+}
+
+static void drop(uint32_t *list, uint32_t *n, uint32_t value)
+{
+	for (uint32_t i = 0; i < *n; i++) {
+		if (list[i] != value)
+			continue;
+		/* The last one moves: no order is promised. The room stays, for push counts on powers of two. */
+		list[i] = list[--*n];
+		return;
+	}
+}
+
+struct walk {
+	uint32_t *found, n;
+};
+
+/*
+ * All that is reached from `from` over dependents (up) or dependencies, with a number between low and high. False when
+ * `stop` is reached. Found units keep their `seen` flag until the caller takes it away.
+ */
+static bool reach(struct core *c, struct unit *from, bool up, uint32_t low, uint32_t high, const struct unit *stop, struct walk *w)
+{
+	push(&w->found, &w->n, from->index);
+	from->seen = true;
+	for (uint32_t next = 0; next < w->n; next++) {
+		struct unit *u = c->units[w->found[next]];
+		const uint32_t *list = up ? u->rdeps : u->deps;
+		uint32_t n = up ? u->nrdeps : u->ndeps;
+
+		for (uint32_t i = 0; i < n; i++) {
+			struct unit *v = c->units[DEP_UNIT(list[i])];
+
+			if (DEP_KIND(list[i]) == DEP_CONFLICTS || v->seen || v->order < low || v->order > high)
+				continue;
+			if (v == stop)
+				return false;
+			v->seen = true;
+			push(&w->found, &w->n, v->index);
+		}
+	}
+	return true;
+}
+
+static void unsee(struct core *c, struct walk *w)
+{
+	for (uint32_t i = 0; i < w->n; i++)
+		c->units[w->found[i]]->seen = false;
+}
+
+static int by_number(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Gives the numbers of both sides out anew: what is below gets the smaller ones, each side keeps its own order. */
+static void renumber(struct core *c, const struct walk *below, const struct walk *above)
+{
+	const struct walk *sides[2] = { below, above };
+	uint32_t n = below->n + above->n, k = 0;
+	_cleanup_free_ uint32_t *numbers = xcalloc(n, sizeof(*numbers));
+	_cleanup_free_ uint32_t *pairs = xcalloc(n, 2 * sizeof(*pairs)); /* old number, unit */
+
+	for (int s = 0; s < 2; s++) {
+		uint32_t first = k;
+
+		for (uint32_t i = 0; i < sides[s]->n; i++, k++) {
+			numbers[k] = c->units[sides[s]->found[i]]->order;
+			pairs[k * 2] = numbers[k];
+			pairs[k * 2 + 1] = sides[s]->found[i];
+		}
+		qsort(pairs + first * 2, sides[s]->n, 2 * sizeof(*pairs), by_number);
+	}
+	qsort(numbers, n, sizeof(*numbers), by_number);
+	for (uint32_t i = 0; i < n; i++)
+		c->units[pairs[i * 2 + 1]]->order = numbers[i];
+}
+
+/* u shall depend on v, but v already depends on u: says over what. */
+static int tell_cycle(struct core *c, const struct unit *u, const struct unit *v, struct error **err)
+{
+	_cleanup_free_ uint32_t *parent = xcalloc(c->nunits, sizeof(*parent));
+	_cleanup_free_ uint32_t *queue = xcalloc(c->nunits, sizeof(*queue));
+	_cleanup_buf_ struct buf b = BUF_INIT;
+	uint32_t n = 0, at;
+	int shown = 0;
+
+	/* Breadth first from u up to v over dependents: the shortest cycle. */
+	queue[n++] = u->index;
+	parent[u->index] = u->index + 1;
+	for (uint32_t next = 0; next < n && !parent[v->index]; next++) {
+		const struct unit *x = c->units[queue[next]];
+
+		for (uint32_t i = 0; i < x->nrdeps; i++) {
+			uint32_t y = DEP_UNIT(x->rdeps[i]);
+
+			if (DEP_KIND(x->rdeps[i]) == DEP_CONFLICTS || parent[y])
+				continue;
+			parent[y] = x->index + 1;
+			queue[n++] = y;
+		}
+	}
+	buf_addf(&b, "%s", u->id);
+	for (at = v->index; at != u->index && shown < 20; at = parent[at] - 1, shown++)
+		buf_addf(&b, " -> %s", c->units[at]->id);
+	buf_addf(&b, "%s -> %s", at != u->index ? " -> ..." : "", u->id);
+	return error_set(err, ERR_USAGE, "%s: this would be a cycle of dependencies: %s", u->id, b.data);
+}
+
+int graph_add(struct core *c, struct unit *u, enum dep_kind k, struct unit *on, struct error **err)
+{
+	uint32_t kind = (uint32_t)k << 28;
+
+	if (u == on)
+		return error_set(err, ERR_USAGE, "%s: names itself as a dependency: %s -> %s", u->id, u->id, u->id);
+	if (k != DEP_CONFLICTS && on->order > u->order) {
+		struct walk above = { NULL, 0 }, below = { NULL, 0 };
+		bool free_of_cycle = reach(c, u, true, u->order, on->order, on, &above);
+
+		unsee(c, &above);
+		if (free_of_cycle) {
+			reach(c, on, false, u->order, on->order, NULL, &below);
+			unsee(c, &below);
+			renumber(c, &below, &above);
+		}
+		free(above.found);
+		free(below.found);
+		if (!free_of_cycle)
+			return tell_cycle(c, u, on, err);
+	}
+	push(&u->deps, &u->ndeps, kind | on->index);
+	push(&on->rdeps, &on->nrdeps, kind | u->index);
+	return 0;
+}
+
+void graph_remove(struct core *c, struct unit *u, enum dep_kind k, struct unit *on)
+{
+	uint32_t kind = (uint32_t)k << 28;
+
+	drop(u->deps, &u->ndeps, kind | on->index);
+	drop(on->rdeps, &on->nrdeps, kind | u->index);
+	if (!on->defined && !on->nrdeps)
+		core_forget(c, on);
+}
