@@ -47,13 +47,14 @@ struct idx_entry {
 	uint32_t inner; /* of the chunk in the uncompressed record */
 	uint32_t len;
 };
+enum { NODE_LIST, NODE_SET };
 struct node_head {
-	uint32_t magic, level, count, reserved;
+	uint32_t magic, level, count, kind;
 	uint64_t bytes; /* sum of the lengths of the entries */
 };
 struct node_entry {
 	uint64_t len;
-	struct hash hash; /* all zero: a hole */
+	struct hash hash; /* all zero: a hole, at level 0 only */
 };
 _Static_assert(sizeof(struct rec_head) == 48 && sizeof(struct rec_chunk) == 36 && sizeof(struct idx_head) == 40 &&
 		sizeof(struct idx_entry) == 48 && sizeof(struct node_head) == 24 && sizeof(struct node_entry) == 40,

@@ -2,15 +2,10 @@
 /* Workers unpack and check windows of the object; the owner's thread writes them in order. */
 #include "store/internal.h"
 #include "base/cleanup.h"
-#include "base/file.h"
 #include "base/mem.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define WINDOW (2u << 20)      /* bytes of a window, at most */
 #define WINDOW_SOFT (512u << 10) /* from here on it ends where another record begins */
@@ -19,8 +14,9 @@
 struct part {
 	struct hash hash;
 	struct found f;
-	uint32_t at, len;
-	bool same; /* the target has it */
+	uint32_t at, len;    /* in the window */
+	uint32_t skip, take; /* what of the chunk is asked for */
+	bool same;	     /* the target has it */
 };
 struct window {
 	uint64_t off; /* in the object */
@@ -36,10 +32,8 @@ struct get {
 	struct pool *pool;
 	struct window *cur, **idle;
 	size_t nidle, depth;
-	uint64_t off; /* of what the walk comes to next */
-	int fd;
-	const char *path;
-	bool pipe;
+	const struct store_sink *sink;
+	uint64_t start, end; /* of what is asked for */
 };
 struct reader {
 	struct get *g;
@@ -67,10 +61,15 @@ static void reader_free(void *ctx)
 static bool target_has(struct reader *r, struct window *w, struct part *p)
 {
 	uint8_t *at = w->data + p->at;
+	struct error *why = NULL;
 	struct hash is;
 
-	if (pread(r->g->fd, at, p->len, (off_t)(w->off + p->at)) != (ssize_t)p->len)
+	if (p->take != p->len)
+		return false; /* its hash tells of the whole */
+	if (r->g->sink->read(r->g->sink->arg, at, p->len, w->off + p->at, &why) < 0) {
+		error_clear(&why); /* then it is written */
 		return false;
+	}
 	hash_bytes(at, p->len, &is);
 	return !memcmp(&is, &p->hash, sizeof(is));
 }
@@ -105,7 +104,7 @@ static void run(void *ctx, void *task)
 	for (size_t i = 0; i < w->n; i++) {
 		struct part *p = &w->parts[i];
 
-		p->same = r->g->o->update && target_has(r, w, p);
+		p->same = r->g->sink->read && target_has(r, w, p);
 		if (!p->same && fetch(r, w, p) < 0)
 			return;
 	}
@@ -121,11 +120,9 @@ static void window_free(struct window *w)
 	free(w);
 }
 
-static int write_at(struct get *g, const uint8_t *p, size_t n, uint64_t off, struct error **err)
+static int put_out(struct get *g, const uint8_t *p, size_t n, uint64_t off, struct error **err)
 {
-	if (!g->pipe && lseek(g->fd, (off_t)off, SEEK_SET) < 0)
-		return error_errno(err, errno, "%s: cannot go to %" PRIu64, g->path, off);
-	return file_write_all(g->fd, p, n, g->path, err);
+	return g->sink->write(g->sink->arg, p, n, off, err);
 }
 
 static int reap(struct get *g, struct error **err)
@@ -140,14 +137,15 @@ static int reap(struct get *g, struct error **err)
 		while (k < w->n && !w->parts[k].same)
 			k++;
 		if (k > i) {
-			struct part *a = &w->parts[i], *z = &w->parts[k - 1];
+			const struct part *a = &w->parts[i], *z = &w->parts[k - 1];
+			uint32_t from = a->at + a->skip, to = z->at + z->skip + z->take;
 
-			rc = write_at(g, w->data + a->at, z->at + z->len - a->at, w->off + a->at, err);
+			rc = put_out(g, w->data + from, to - from, w->off + from, err);
 		}
 		i = k + 1;
 	}
 	if (rc == 0 && g->o->progress)
-		g->o->progress(g->o->arg, w->off + w->len);
+		g->o->progress(g->o->arg, w->off + w->len - g->start);
 	w->n = w->len = 0;
 	g->idle[g->nidle++] = w;
 	return rc;
@@ -172,126 +170,88 @@ static int drain(struct get *g, struct error **err)
 	return 0;
 }
 
-static int hole(struct get *g, uint64_t len, struct error **err)
+static int hole(struct get *g, uint64_t off, uint64_t len, struct error **err)
 {
-	static const uint8_t zeros[65536];
-	off_t data;
-
-	if (submit(g, err) < 0)
+	if (!g->sink->zero)
+		return submit(g, err);
+	if (submit(g, err) < 0 || drain(g, err) < 0)
 		return -1;
-	if (g->pipe) {
-		if (drain(g, err) < 0)
-			return -1;
-		for (uint64_t n; len; len -= n) {
-			n = len < sizeof(zeros) ? len : sizeof(zeros);
-			if (file_write_all(g->fd, zeros, n, g->path, err) < 0)
-				return -1;
-		}
-		return 0;
-	}
-	if (!g->o->update)
-		return 0; /* ftruncate has made it */
-	data = lseek(g->fd, (off_t)g->off, SEEK_DATA);
-	if (data < 0 || (uint64_t)data >= g->off + len)
-		return 0;
-	if (fallocate(g->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)g->off, (off_t)len) == 0)
-		return 0;
-	for (uint64_t n, at = g->off; len; len -= n, at += n) {
-		n = len < sizeof(zeros) ? len : sizeof(zeros);
-		if (write_at(g, zeros, n, at, err) < 0)
-			return -1;
-	}
-	return 0;
+	return g->sink->zero(g->sink->arg, len, off, err);
 }
 
-static int visit(void *arg, const struct hash *h, uint64_t len, int level, struct error **err)
+static struct window *new_window(struct get *g, struct error **err)
 {
-	struct get *g = arg;
-	struct part p = { .hash = *h, .len = (uint32_t)len };
-	struct window *w = g->cur;
+	struct window *w;
 
-	if (level >= 0)
-		return 0;
-	if (hash_is_hole(h)) {
-		if (hole(g, len, err) < 0)
-			return -1;
-		g->off += len;
-		return 0;
-	}
-	if (len > RAW_MAX / 4)
-		return error_set(err, ERR_FAILED, "a chunk of %" PRIu64 " bytes: the object is damaged", len);
-	if (!store_find(g->s, h, &p.f) && store_find_again(g->s, h, &p.f, err) < 0)
+	if (!g->nidle && pool_pending(g->pool) >= g->depth && reap(g, err) < 0)
+		return NULL;
+	w = g->nidle ? g->idle[--g->nidle] : xcalloc(1, sizeof(*w));
+	if (!w->data)
+		w->data = xmalloc(WINDOW);
+	return w;
+}
+
+static bool full(const struct window *w, const struct part *p)
+{
+	const struct part *last = &w->parts[w->n - 1];
+
+	return w->len + p->len > WINDOW ||
+		(w->len >= WINDOW_SOFT && (last->f.off != p->f.off || last->f.pack != p->f.pack));
+}
+
+static int chunk(struct get *g, uint64_t off, const struct node_entry *e, struct error **err)
+{
+	uint64_t from = off < g->start ? g->start - off : 0, to = e->len < g->end - off ? e->len : g->end - off;
+	struct part p = { .hash = e->hash, .len = (uint32_t)e->len, .skip = (uint32_t)from, .take = (uint32_t)(to - from) };
+	struct window *w;
+
+	if (e->len > RAW_MAX / 4)
+		return error_set(err, ERR_FAILED, "a chunk of %" PRIu64 " bytes: the object is damaged", e->len);
+	if (!store_find(g->s, &e->hash, &p.f) && store_find_again(g->s, &e->hash, &p.f, err) < 0)
 		return -1;
-	if (w && (w->len + len > WINDOW ||
-			(w->len >= WINDOW_SOFT && (w->parts[w->n - 1].f.off != p.f.off || w->parts[w->n - 1].f.pack != p.f.pack)))) {
-		if (submit(g, err) < 0)
+	if (g->cur && full(g->cur, &p) && submit(g, err) < 0)
+		return -1;
+	if (!g->cur) {
+		g->cur = new_window(g, err);
+		if (!g->cur)
 			return -1;
-		w = NULL;
+		g->cur->off = off;
 	}
-	if (!w) {
-		if (!g->nidle && pool_pending(g->pool) >= g->depth && reap(g, err) < 0)
-			return -1;
-		w = g->cur = g->nidle ? g->idle[--g->nidle] : xcalloc(1, sizeof(*w));
-		if (!w->data)
-			w->data = xmalloc(WINDOW);
-		w->off = g->off;
-	}
+	w = g->cur;
 	if (w->n == w->cap)
 		w->parts = xreallocarray(w->parts, w->cap = w->cap ? w->cap * 2 : 64, sizeof(p));
 	p.at = (uint32_t)w->len;
 	w->parts[w->n++] = p;
-	w->len += len;
-	g->off += len;
+	w->len += e->len;
 	return 0;
 }
 
-static int get_all(struct get *g, const struct hash *root, uint64_t size, struct error **err)
+static int get_all(struct get *g, const struct hash *root, struct error **err)
 {
-	if (!g->pipe && ftruncate(g->fd, (off_t)size) < 0) {
-		struct stat st;
+	_cleanup_cursor_ struct cursor c = { 0 };
+	struct node_entry e;
+	uint64_t off;
+	int rc = cursor_open(&c, g->s, root, g->start, err);
 
-		if (fstat(g->fd, &st) < 0 || !S_ISBLK(st.st_mode))
-			return error_errno(err, errno, "%s: cannot set the size", g->path);
+	while (rc == 0 && g->start < g->end && (rc = cursor_next(&c, &e, &off, err)) == 1 && off < g->end) {
+		uint64_t from = off < g->start ? g->start : off, to = off + e.len < g->end ? off + e.len : g->end;
+
+		rc = hash_is_hole(&e.hash) ? hole(g, from, to - from, err) : chunk(g, off, &e, err);
 	}
-	if (store_walk(g->s, root, visit, g, err) < 0 || submit(g, err) < 0 || drain(g, err) < 0)
-		return -1;
-	return g->pipe || !g->o->sync ? 0 : file_fsync(g->fd, g->path, err);
+	return rc < 0 || submit(g, err) < 0 ? -1 : drain(g, err);
 }
 
-static int open_target(struct get *g, const char *path, struct error **err)
+static int get_object(struct store *s, const struct hash *root, uint64_t start, uint64_t end, const struct store_sink *sink,
+	const struct store_get_opts *o, struct error **err)
 {
-	g->path = path;
-	if (!strcmp(path, "-")) {
-		g->path = "standard output";
-		g->pipe = true;
-		g->fd = fcntl(1, F_DUPFD_CLOEXEC, 3);
-	} else {
-		g->fd = open(path, O_RDWR | O_CLOEXEC | (g->o->update ? 0 : O_CREAT | O_EXCL), 0644);
-	}
-	if (g->fd >= 0)
-		return 0;
-	error_errno(err, errno, "%s", g->path);
-	return (*err)->code == EEXIST ? error_hint(err, "another path, or --update to write what differs") : -1;
-}
-
-int store_get(struct store *s, const char *name, const char *path, const struct store_get_opts *o, struct error **err)
-{
-	struct get g = { .s = s, .o = o, .fd = -1 };
+	struct get g = { .s = s, .o = o, .sink = sink, .start = start, .end = end };
 	struct pool_ops ops = { reader_new, reader_free, run, &g };
-	struct hash root;
-	uint64_t size;
 	int rc;
 
-	if (o->update && !strcmp(path, "-"))
-		return error_set(err, ERR_USAGE, "get %s: standard output cannot be updated", name);
-	if (store_resolve(s, name, &root, err) < 0)
-		return error_wrap(err, "get %s", name);
-	if (store_object_size(s, &root, &size, err) < 0 || open_target(&g, path, err) < 0)
-		return error_wrap(err, "get %s", name);
 	g.depth = pool_threads(o->threads) * 2 + 2;
 	g.idle = xcalloc(g.depth + 4, sizeof(*g.idle));
 	g.pool = pool_new(o->threads, g.depth, &ops);
-	rc = get_all(&g, &root, size, err);
+	rc = get_all(&g, root, err);
 	for (struct window *w; (w = pool_reap(g.pool));)
 		window_free(w);
 	pool_free(g.pool);
@@ -299,8 +259,95 @@ int store_get(struct store *s, const char *name, const char *path, const struct 
 	while (g.nidle)
 		window_free(g.idle[--g.nidle]);
 	free(g.idle);
-	close(g.fd);
-	if (rc < 0 && !g.pipe && !o->update)
-		unlink(path);
+	return rc;
+}
+
+/* Root and size of what is one piece. */
+static int find_object(struct store *s, const char *name, struct hash *root, uint64_t *size, struct error **err)
+{
+	_cleanup_store_set_ struct store_set set = { 0 };
+	bool is_set;
+
+	if (store_resolve(s, name, root, err) < 0 || store_object_size(s, root, size, &is_set, err) < 0)
+		return -1;
+	if (!is_set)
+		return 0;
+	if (set_read(s, name, root, &set, err) < 0)
+		return -1;
+	error_set(err, ERR_STATE, "%s: is a set of %zu parts, not one piece", name, set.n);
+	return set.n ? error_hint(err, "take one of them: %s/%s", name, set.parts[0].name) : -1;
+}
+
+int store_size(struct store *s, const char *name, uint64_t *ret, struct error **err)
+{
+	struct hash root;
+
+	return find_object(s, name, &root, ret, err);
+}
+
+int store_get_range(struct store *s, const char *name, uint64_t start, uint64_t len, const struct store_sink *sink,
+	const struct store_get_opts *o, struct error **err)
+{
+	struct hash root;
+	uint64_t size;
+
+	if (find_object(s, name, &root, &size, err) < 0)
+		return error_wrap(err, "get %s", name);
+	if (start > size)
+		return error_set(err, ERR_USAGE, "get %s: %" PRIu64 " is behind its end at %" PRIu64, name, start, size);
+	if (get_object(s, &root, start, len < size - start ? start + len : size, sink, o, err) < 0)
+		return error_wrap(err, "get %s", name);
+	return 0;
+}
+
+int object_bytes(struct store *s, const struct hash *root, size_t max, struct buf *ret, struct error **err)
+{
+	_cleanup_cursor_ struct cursor c = { 0 };
+	_cleanup_buf_ struct buf b = BUF_INIT;
+	struct node_entry e;
+	uint64_t off;
+	int rc = cursor_open(&c, s, root, 0, err);
+
+	while (rc == 0 && (rc = cursor_next(&c, &e, &off, err)) == 1) {
+		if (off + e.len > max)
+			return error_set(err, ERR_FAILED, "is larger than %zu bytes", max);
+		rc = 0;
+		if (hash_is_hole(&e.hash)) {
+			memset(buf_reserve(ret, e.len), 0, e.len);
+			ret->len += e.len;
+			buf_add(ret, "", 0);
+		} else if ((rc = store_chunk(s, &e.hash, &b, err)) == 0) {
+			buf_add(ret, b.data, b.len);
+		}
+	}
+	return rc;
+}
+
+int store_get_bytes(struct store *s, const char *name, size_t max, struct buf *ret, struct error **err)
+{
+	struct hash root;
+	uint64_t size;
+
+	if (find_object(s, name, &root, &size, err) < 0 || object_bytes(s, &root, max, ret, err) < 0)
+		return error_wrap(err, "get %s", name);
+	return 0;
+}
+
+int store_get(struct store *s, const char *name, const char *path, const struct store_get_opts *o, struct error **err)
+{
+	struct target t = { .fd = -1, .update = o->update };
+	struct store_sink sink;
+	struct hash root;
+	uint64_t size;
+	int rc;
+
+	if (o->update && !strcmp(path, "-"))
+		return error_set(err, ERR_USAGE, "get %s: standard output cannot be updated", name);
+	if (find_object(s, name, &root, &size, err) < 0 || target_open(&t, path, size, err) < 0)
+		return error_wrap(err, "get %s", name);
+	sink = target_sink(&t);
+	rc = get_object(s, &root, 0, size, &sink, o, err);
+	if (target_close(&t, rc == 0, o->sync, rc == 0 ? err : NULL) < 0)
+		rc = -1;
 	return rc < 0 ? error_wrap(err, "get %s", name) : 0;
 }

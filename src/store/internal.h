@@ -84,9 +84,13 @@ int store_chunk(struct store *s, const struct hash *h, struct buf *out, struct e
  */
 typedef int walk_fn(void *arg, const struct hash *h, uint64_t len, int level, struct error **err);
 int store_walk(struct store *s, const struct hash *root, walk_fn *fn, void *arg, struct error **err);
-/* A name or a hash in hex; *size the size of the object. */
+/* The parts of the set with this root; name is for errors. */
+int set_read(struct store *s, const char *name, const struct hash *root, struct store_set *ret, struct error **err);
+/* A list object as a whole, appended; larger than max is an error. */
+int object_bytes(struct store *s, const struct hash *root, size_t max, struct buf *ret, struct error **err);
+/* A name or a hash in hex, either with /PART; *size the size of the object. */
 int store_resolve(struct store *s, const char *name, struct hash *ret, struct error **err);
-int store_object_size(struct store *s, const struct hash *root, uint64_t *size, struct error **err);
+int store_object_size(struct store *s, const struct hash *root, uint64_t *size, bool *set, struct error **err);
 int ref_write(struct store *s, const struct store_ref *r, bool replace, struct error **err);
 /* Fails when the name is wrong or (unless replace) exists. */
 int ref_check_new(struct store *s, const char *name, bool replace, struct error **err);
@@ -98,11 +102,32 @@ struct slab_item {
 	uint64_t len;
 	uint32_t off; /* in the slab's data */
 	bool hole;
-	bool known; /* the hash is set and the store has it */
+	bool hashed; /* the hash is set */
+	bool known;  /* and the store has the chunk: no data here */
+};
+/* A chunk of an earlier version that may be at this place again. */
+struct guess {
+	uint32_t off, len; /* in the slab's data */
+	struct hash hash;
+	bool right;
+};
+/* What a slab is made of when its worker makes the items. */
+struct segment {
+	enum { SEG_DATA, SEG_KNOWN, SEG_HOLE } kind;
+	uint32_t off;	 /* in the slab's data */
+	uint64_t start, len; /* in the object */
+	uint64_t src;	 /* where the worker reads it, with slab.fd */
+	struct hash hash; /* SEG_KNOWN */
 };
 struct slab {
 	uint8_t *data; /* SLAB_DATA + the largest chunk */
 	size_t len;    /* bytes of data in use */
+	struct segment *segs;
+	struct guess *guesses; /* in order */
+	size_t nsegs, segs_cap, nguesses, guesses_cap;
+	uint64_t right; /* bytes whose guess was right */
+	int fd;		/* segments of data are read from here; -1: they are read already */
+	struct error *err; /* of that */
 	struct slab_item *items;
 	size_t n, cap;
 	bool listed; /* the items go into the object's list, in order */
@@ -124,18 +149,23 @@ struct session {
 	uint64_t *sealed; /* packs of this session */
 	size_t nsealed;
 	uint64_t fresh, stored, fresh_chunks;
-	/* Called for each item of listed slabs, in order. */
-	int (*item)(void *arg, const struct slab_item *it, struct error **err);
+	/* Called for each listed slab, in order. */
+	int (*listed)(void *arg, const struct slab *b, struct error **err);
 	void *arg;
 	struct slab *meta; /* nodes and single chunks on their way */
 	struct slab **metaq; /* the same, full */
 	size_t nmetaq;
 };
+/* Stream: items of b->data up to what may go on in the next slab; returns where that starts. base: where data[0] lies. */
+size_t itemise(const struct chunker *c, struct slab *b, uint64_t base, bool *after_hole, bool last);
+void itemise_segments(const struct chunker *c, struct slab *b);
+
 int session_begin(struct session *w, struct store *s, unsigned threads, int level, struct error **err);
 /* gc: holds the lock itself */
 int session_begin_locked(struct session *w, struct store *s, unsigned threads, struct error **err);
 struct slab *session_slab(struct session *w, struct error **err); /* an empty one; may write out others */
 int session_submit(struct session *w, struct slab *b, struct error **err);
+void session_give_back(struct session *w, struct slab *b); /* unused */
 void slab_add(struct slab *b, uint32_t off, uint64_t len, bool hole);
 /* A chunk in memory; copied. Goes on its way with the next submit or flush. */
 void session_chunk(struct session *w, const void *p, size_t n);
@@ -152,18 +182,39 @@ struct source {
 	int fd;
 	char *path;
 	bool stream; /* no size, no extents */
-	uint64_t size, pos;
+	uint64_t size, pos, end; /* end: where reading stops; at first the size */
 	struct extent *ext;
 	size_t n, cur;
+	const struct store_part *part; /* its `read` or `data` instead of a file */
+	const struct store_range *changed; /* what may differ from the base; NULL: all */
+	size_t nchanged;
 };
 int source_open(const char *path, struct source *src, struct error **err);
+int source_open_part(const struct store_part *part, struct source *src, struct error **err);
+void source_seek(struct source *src, uint64_t pos, uint64_t end); /* what is read next is [pos, end) */
 /* Up to cap bytes at *n, or else a hole of *hole bytes; both 0 at the end. */
 int source_read(struct source *src, uint8_t *p, size_t cap, size_t *n, uint64_t *hole, struct error **err);
+/* What lies at pos: data (where in the file) or a hole, and how many bytes of it, at most max. */
+bool source_at(struct source *src, uint64_t pos, uint64_t max, uint64_t *len, uint64_t *off);
+int source_read_at(struct source *src, uint8_t *p, size_t n, uint64_t pos, struct error **err); /* data, all n bytes */
+bool source_changed(const struct source *src, uint64_t pos, uint64_t len);
 void source_close(struct source *src);
+
+/* Target: where get writes. */
+struct target {
+	int fd;
+	const char *path;
+	bool update, pipe;
+};
+/* With t->update over what is there. path stays the caller's. */
+int target_open(struct target *t, const char *path, uint64_t size, struct error **err);
+struct store_sink target_sink(struct target *t);
+/* A new file that is not good is removed. */
+int target_close(struct target *t, bool good, bool sync, struct error **err);
 
 /* List: entries to a tree of nodes. */
 #define NODE_MAX 4096u
-#define LEVELS 8
+#define LEVELS 8 /* of lists; the node of a set is of this level */
 struct list {
 	struct session *w;
 	struct node_entry *level[LEVELS];
@@ -171,7 +222,43 @@ struct list {
 	uint64_t bytes[LEVELS];
 };
 int list_add(struct list *l, uint64_t len, const struct hash *h, struct error **err); /* zero hash: hole */
-int list_finish(struct list *l, struct hash *root, struct error **err);
+int list_finish(struct list *l, struct hash *root, struct error **err); /* and empty again */
 void list_free(struct list *l);
+/* A node into b, checked; below says of which level it must be at most: less than this. */
+int node_read(struct store *s, const struct hash *h, int below, struct buf *b, struct error **err);
+
+struct cursor {
+	struct store *s;
+	struct {
+		struct buf b;
+		uint32_t next;
+	} at[LEVELS];
+	int depth;
+	uint64_t off, start;
+};
+/* Owner's thread. Starts with the chunk or hole that byte `start` is in. */
+int cursor_open(struct cursor *c, struct store *s, const struct hash *root, uint64_t start, struct error **err);
+int cursor_next(struct cursor *c, struct node_entry *e, uint64_t *off, struct error **err); /* 1; 0 at the end */
+void cursor_close(struct cursor *c);
+#define _cleanup_cursor_ __attribute__((cleanup(cursor_close)))
+
+/* Put: one object in a session. */
+struct put {
+	struct session *w;
+	struct source src;
+	struct list list;
+	uint64_t before; /* bytes of earlier parts, for the progress */
+	const struct store_put_opts *o;
+	struct store_put_result *ret;
+	bool after_hole;
+	uint64_t guessed, right; /* bytes of reaped slabs with guesses */
+};
+int put_pump(struct put *p, uint64_t from, uint64_t to, struct error **err); /* cuts without guesses */
+/* All of the source along an earlier version. trust: what source.changed leaves out is not read. */
+int put_along(struct put *p, const struct hash *base, bool trust, struct error **err);
+/* An object of what p->src has (opened); its root. */
+int put_object(struct put *p, const char *base, struct hash *root, struct error **err);
+/* Everything to disk, then the name; fills in r and p->ret (the size is set). */
+int put_name(struct put *p, struct store_ref *r, const struct hash *root, struct error **err);
 
 #endif

@@ -69,6 +69,8 @@ int list_finish(struct list *l, struct hash *root, struct error **err)
 			above |= l->n[i] > 0;
 		if (!above && level && l->n[level] == 1) {
 			*root = l->level[level][0].hash;
+			l->n[level] = 0;
+			l->bytes[level] = 0;
 			return 0;
 		}
 		if (!above)
@@ -89,30 +91,33 @@ void list_free(struct list *l)
 		free(l->level[i]);
 }
 
-static int read_node(struct store *s, const struct hash *h, int above, struct buf *b, struct error **err)
+int node_read(struct store *s, const struct hash *h, int below, struct buf *b, struct error **err)
 {
 	const struct node_head *n;
 	char hex[STORE_HASH * 2 + 1];
+	bool set;
 
 	if (store_chunk(s, h, b, err) < 0)
 		return -1;
 	n = (const struct node_head *)b->data;
-	if (b->len < sizeof(*n) || n->magic != NODE_MAGIC || n->count > NODE_MAX || (int)n->level >= above ||
-		b->len != sizeof(*n) + n->count * sizeof(struct node_entry)) {
+	set = b->len >= sizeof(*n) && n->level == LEVELS;
+	if (b->len < sizeof(*n) || n->magic != NODE_MAGIC || n->count > NODE_MAX || n->level > LEVELS || (int)n->level >= below ||
+		n->kind != (set ? NODE_SET : NODE_LIST) || b->len != sizeof(*n) + n->count * sizeof(struct node_entry)) {
 		hash_hex(h, hex);
-		return error_set(err, ERR_FAILED, "%.16s... is no object", hex);
+		error_set(err, ERR_FAILED, "%.16s... is no object", hex);
+		return set ? error_hint(err, "it is a set of parts") : -1;
 	}
 	return 0;
 }
 
-static int walk(struct store *s, const struct hash *h, uint64_t len, int above, walk_fn *fn, void *arg, struct error **err)
+static int walk(struct store *s, const struct hash *h, uint64_t len, int below, walk_fn *fn, void *arg, struct error **err)
 {
 	_cleanup_buf_ struct buf b = BUF_INIT;
 	const struct node_head *n;
 	const struct node_entry *e;
 	int rc;
 
-	if (read_node(s, h, above, &b, err) < 0)
+	if (node_read(s, h, below, &b, err) < 0)
 		return -1;
 	n = (const struct node_head *)b.data;
 	e = (const struct node_entry *)(n + 1);
@@ -127,15 +132,16 @@ static int walk(struct store *s, const struct hash *h, uint64_t len, int above, 
 
 int store_walk(struct store *s, const struct hash *root, walk_fn *fn, void *arg, struct error **err)
 {
-	return walk(s, root, 0, LEVELS, fn, arg, err);
+	return walk(s, root, 0, LEVELS + 1, fn, arg, err);
 }
 
-int store_object_size(struct store *s, const struct hash *root, uint64_t *size, struct error **err)
+int store_object_size(struct store *s, const struct hash *root, uint64_t *size, bool *set, struct error **err)
 {
 	_cleanup_buf_ struct buf b = BUF_INIT;
 
-	if (read_node(s, root, LEVELS, &b, err) < 0)
+	if (node_read(s, root, LEVELS + 1, &b, err) < 0)
 		return -1;
 	*size = ((const struct node_head *)b.data)->bytes;
+	*set = ((const struct node_head *)b.data)->kind == NODE_SET;
 	return 0;
 }

@@ -45,8 +45,8 @@ int ref_write(struct store *s, const struct store_ref *r, bool replace, struct e
 
 	if (ref_check_new(s, r->name, replace, err) < 0)
 		return -1;
-	j = json_pack("{s:s, s:I, s:I, s:I, s:s*}", "object", r->object, "size", (json_int_t)r->size, "stored",
-		(json_int_t)r->stored, "time", (json_int_t)r->time, "message", r->message);
+	j = json_pack("{s:s, s:I, s:I, s:I, s:s*, s:o*}", "object", r->object, "size", (json_int_t)r->size, "stored",
+		(json_int_t)r->stored, "time", (json_int_t)r->time, "message", r->message, "set", r->set ? json_true() : NULL);
 	text = json_dumps(j, JSON_INDENT(2));
 	json_decref(j);
 	if (!text)
@@ -60,6 +60,7 @@ int store_show(struct store *s, const char *name, struct store_ref *ret, struct 
 	_cleanup_buf_ struct buf b = BUF_INIT;
 	json_int_t size, stored, when;
 	const char *object, *message = NULL;
+	int set = 0;
 	json_error_t je;
 	struct hash h;
 	json_t *j;
@@ -76,11 +77,11 @@ int store_show(struct store *s, const char *name, struct store_ref *ret, struct 
 	if (file_read(path, REF_FILE_MAX, &b, err) < 0)
 		return -1;
 	j = json_loadb(b.data, b.len, 0, &je);
-	if (!j || json_unpack(j, "{s:s, s:I, s:I, s:I, s?s}", "object", &object, "size", &size, "stored", &stored, "time",
-			&when, "message", &message) < 0 || !hash_parse(object, &h) || size < 0 || stored < 0)
+	if (!j || json_unpack(j, "{s:s, s:I, s:I, s:I, s?s, s?b}", "object", &object, "size", &size, "stored", &stored, "time",
+			&when, "message", &message, "set", &set) < 0 || !hash_parse(object, &h) || size < 0 || stored < 0)
 		rc = error_set(err, ERR_FAILED, "%s: damaged: not what croft writes there", path);
 	else {
-		*ret = (struct store_ref){ xstrdup(name), xstrdup(message), "", (uint64_t)size, (uint64_t)stored, when };
+		*ret = (struct store_ref){ xstrdup(name), xstrdup(message), "", (uint64_t)size, (uint64_t)stored, set, when };
 		memcpy(ret->object, object, sizeof(ret->object));
 	}
 	json_decref(j);
@@ -133,14 +134,40 @@ int store_remove(struct store *s, const char *name, struct error **err)
 	return file_unlink(path, err);
 }
 
-int store_resolve(struct store *s, const char *name, struct hash *ret, struct error **err)
+/* NAME without a part. */
+static int resolve_whole(struct store *s, const char *name, struct hash *ret, struct error **err)
 {
 	_cleanup_store_ref_ struct store_ref r = { 0 };
+	_cleanup_error_ struct error *why = NULL;
+	struct found f;
 
-	if (hash_parse(name, ret))
-		return 0;
+	if (hash_parse(name, ret)) {
+		if (store_find(s, ret, &f) || store_find_again(s, ret, &f, &why) == 0)
+			return 0;
+		return error_set(err, ERR_NOT_FOUND, "store %s: has no object %.16s...", s->path, name);
+	}
 	if (store_show(s, name, &r, err) < 0)
 		return -1;
 	hash_parse(r.object, ret);
 	return 0;
+}
+
+int store_resolve(struct store *s, const char *name, struct hash *ret, struct error **err)
+{
+	const char *slash = strchr(name, '/');
+	_cleanup_free_ char *whole = slash ? xstrndup(name, (size_t)(slash - name)) : NULL;
+	_cleanup_store_set_ struct store_set set = { 0 };
+	struct hash root;
+
+	if (!slash)
+		return resolve_whole(s, name, ret, err);
+	if (resolve_whole(s, whole, &root, err) < 0 || set_read(s, whole, &root, &set, err) < 0)
+		return -1;
+	for (size_t i = 0; i < set.n; i++)
+		if (!strcmp(set.parts[i].name, slash + 1)) {
+			hash_parse(set.parts[i].object, ret);
+			return 0;
+		}
+	error_set(err, ERR_NOT_FOUND, "%s: has no part '%s'", whole, slash + 1);
+	return error_hint(err, "`croft store show %s` shows its parts", whole);
 }

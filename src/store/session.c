@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -135,7 +136,7 @@ static void hash_items(struct worker *k, struct slab *b)
 		k->jobs = xcalloc(k->njobs = b->n, sizeof(*k->jobs));
 	}
 	for (size_t i = 0; i < b->n; i++)
-		if (!b->items[i].hole && !b->items[i].known)
+		if (!b->items[i].hole && !b->items[i].hashed && !b->items[i].known)
 			k->jobs[n++] = (struct blake2b_job){ b->data + b->items[i].off, b->items[i].len, b->items[i].hash.b };
 	blake2b_many(k->jobs, n);
 }
@@ -167,19 +168,47 @@ static const uint8_t *pick_fresh(struct worker *k, struct slab *b, struct rec_ch
 	return together ? first : k->gather;
 }
 
+static int read_segments(struct slab *b)
+{
+	for (size_t i = 0; i < b->nsegs && b->fd >= 0; i++) {
+		const struct segment *s = &b->segs[i];
+
+		for (size_t got = 0; s->kind == SEG_DATA && got < s->len;) {
+			ssize_t r = pread(b->fd, b->data + s->off + got, (size_t)s->len - got, (off_t)(s->src + got));
+
+			if (r < 0 && errno == EINTR)
+				continue;
+			if (r < 0)
+				return error_errno(&b->err, errno, "cannot read at %" PRIu64, s->start + got);
+			if (r == 0) {
+				error_set(&b->err, ERR_FAILED, "what is put became shorter while it was read");
+				return error_hint(&b->err, "stop what writes to it, then try again");
+			}
+			got += (size_t)r;
+		}
+	}
+	return 0;
+}
+
 static void run(void *ctx, void *task)
 {
 	struct worker *k = ctx;
 	struct slab *b = task;
-	size_t need = sizeof(struct rec_head) + b->n * sizeof(struct rec_chunk) + ZSTD_compressBound(b->len);
 	const uint8_t *raw;
+	size_t need;
 
+	b->fresh = b->raw = 0;
+	b->record_len = 0;
+	if (b->nsegs) {
+		if (read_segments(b) < 0)
+			return;
+		itemise_segments(&k->w->s->chunker, b);
+	}
+	need = sizeof(struct rec_head) + b->n * sizeof(struct rec_chunk) + ZSTD_compressBound(b->len);
 	if (b->record_cap < need) {
 		free(b->record);
 		b->record = xmalloc(b->record_cap = need);
 	}
-	b->fresh = b->raw = 0;
-	b->record_len = 0;
 	hash_items(k, b);
 	raw = pick_fresh(k, b, (struct rec_chunk *)(b->record + sizeof(struct rec_head)));
 	if (b->fresh)
@@ -229,6 +258,7 @@ static struct slab *slab_new(const struct session *w)
 	struct slab *b = xcalloc(1, sizeof(*b));
 
 	b->data = xmalloc(SLAB_DATA + w->s->chunker.max);
+	b->fd = -1;
 	return b;
 }
 
@@ -236,15 +266,20 @@ static void slab_free(struct slab *b)
 {
 	if (!b)
 		return;
+	error_clear(&b->err);
+	free(b->segs);
+	free(b->guesses);
 	free(b->data);
 	free(b->items);
 	free(b->record);
 	free(b);
 }
 
-static void give_back(struct session *w, struct slab *b)
+void session_give_back(struct session *w, struct slab *b)
 {
-	b->len = b->n = 0;
+	b->len = b->n = b->nsegs = b->nguesses = 0;
+	b->right = 0;
+	b->fd = -1;
 	b->listed = false;
 	if (w->nfree < w->depth + 2)
 		w->free_slabs[w->nfree++] = b;
@@ -270,11 +305,11 @@ static int write_record(struct session *w, struct slab *b, struct error **err)
 static int reap(struct session *w, struct error **err)
 {
 	struct slab *b = pool_reap(w->pool);
-	int rc = write_record(w, b, err);
+	int rc = b->err ? error_move(err, &b->err) : write_record(w, b, err);
 
-	for (size_t i = 0; b->listed && rc == 0 && i < b->n; i++)
-		rc = w->item(w->arg, &b->items[i], err);
-	give_back(w, b);
+	if (b->listed && rc == 0)
+		rc = w->listed(w->arg, b, err);
+	session_give_back(w, b);
 	return rc;
 }
 

@@ -116,9 +116,102 @@ int source_open(const char *path, struct source *src, struct error **err)
 		return 0;
 	}
 	posix_fadvise(src->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-	if (pread(src->fd, magic, 4, 0) == 4 && !memcmp(magic, "QFI\xfb", 4))
-		return map_qcow2(src, err);
-	return map_raw(src, err);
+	if ((pread(src->fd, magic, 4, 0) == 4 && !memcmp(magic, "QFI\xfb", 4) ? map_qcow2(src, err) : map_raw(src, err)) < 0)
+		return -1;
+	src->end = src->size;
+	return 0;
+}
+
+static int map_ranges(const struct store_part *part, struct source *src, struct error **err)
+{
+	uint64_t at = 0;
+
+	for (size_t i = 0; i < part->nranges; i++) {
+		const struct store_range *r = &part->ranges[i];
+
+		if (r->start < at || r->len > part->size || r->start > part->size - r->len)
+			return error_set(err, ERR_USAGE, "part %s: its ranges are out of order or behind its end", part->name);
+		if (part->base && r->zero && r->start > at)
+			add_extent(src, at, r->start - at, at);
+		if (!part->base && !r->zero && r->len)
+			add_extent(src, r->start, r->len, r->start);
+		if (!part->base || r->zero)
+			at = r->start + r->len;
+	}
+	if (part->size > at && (part->base || !part->ranges))
+		add_extent(src, at, part->size - at, at);
+	return 0;
+}
+
+int source_open_part(const struct store_part *part, struct source *src, struct error **err)
+{
+	if (part->path)
+		return source_open(part->path, src, err);
+	*src = (struct source){ .fd = -1, .path = xstrdup(part->name), .size = part->size, .end = part->size, .part = part };
+	if (part->data || !part->read) {
+		if (part->size)
+			add_extent(src, 0, part->size, 0);
+		return 0;
+	}
+	if (part->base && part->ranges) {
+		src->changed = part->ranges;
+		src->nchanged = part->nranges;
+	}
+	return map_ranges(part, src, err);
+}
+
+/* The first extent that ends behind pos; src->n when there is none. */
+static size_t extent_at(const struct source *src, uint64_t pos)
+{
+	size_t lo = 0, hi = src->n;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (src->ext[mid].start + src->ext[mid].len > pos)
+			hi = mid;
+		else
+			lo = mid + 1;
+	}
+	return lo;
+}
+
+void source_seek(struct source *src, uint64_t pos, uint64_t end)
+{
+	if (src->stream)
+		return;
+	src->pos = pos;
+	src->end = end;
+	src->cur = extent_at(src, pos);
+}
+
+bool source_at(struct source *src, uint64_t pos, uint64_t max, uint64_t *len, uint64_t *off)
+{
+	size_t i = extent_at(src, pos);
+	const struct extent *e = i < src->n ? &src->ext[i] : NULL;
+	bool data = e && e->start <= pos;
+	uint64_t end = data ? e->start + e->len : e ? e->start : src->size;
+
+	*len = end - pos < max ? end - pos : max;
+	*off = data ? e->off + (pos - e->start) : 0;
+	return data;
+}
+
+bool source_changed(const struct source *src, uint64_t pos, uint64_t len)
+{
+	size_t lo = 0, hi = src->nchanged;
+
+	if (!src->changed)
+		return true;
+	while (lo < hi) { /* the first that ends behind pos */
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (src->changed[mid].start + src->changed[mid].len > pos)
+			hi = mid;
+		else
+			lo = mid + 1;
+	}
+	return lo < src->nchanged && src->changed[lo].start < pos + len;
 }
 
 static ssize_t read_some(struct source *src, uint8_t *p, size_t n, uint64_t off)
@@ -131,35 +224,63 @@ static ssize_t read_some(struct source *src, uint8_t *p, size_t n, uint64_t off)
 	return r;
 }
 
+static int shorter(const struct source *src, struct error **err)
+{
+	error_set(err, ERR_FAILED, "%s: became shorter while it was read", src->path);
+	return error_hint(err, "stop what writes to it, then try again");
+}
+
+int source_read_at(struct source *src, uint8_t *p, size_t n, uint64_t pos, struct error **err)
+{
+	if (src->part->data)
+		memcpy(p, (const uint8_t *)src->part->data + pos, n);
+	else if (src->part->read(src->part->arg, p, n, pos, err) < 0)
+		return error_wrap(err, "%s", src->path);
+	return 0;
+}
+
+static int read_stream(struct source *src, uint8_t *p, size_t cap, size_t *n, struct error **err)
+{
+	ssize_t r = read_some(src, p, cap, 0);
+
+	if (r < 0)
+		return error_errno(err, errno, "%s: cannot read", src->path);
+	*n = (size_t)r;
+	src->pos += *n;
+	return 0;
+}
+
 int source_read(struct source *src, uint8_t *p, size_t cap, size_t *n, uint64_t *hole, struct error **err)
 {
 	const struct extent *e = src->cur < src->n ? &src->ext[src->cur] : NULL;
+	uint64_t left;
 	ssize_t r;
 
 	*n = 0;
 	*hole = 0;
-	if (src->stream) {
-		r = read_some(src, p, cap, 0);
-		if (r < 0)
-			return error_errno(err, errno, "%s: cannot read", src->path);
-		*n = (size_t)r;
-		src->pos += *n;
-		return 0;
-	}
+	if (src->stream)
+		return read_stream(src, p, cap, n, err);
 	if (!e || src->pos < e->start) {
-		*hole = (e ? e->start : src->size) - src->pos;
+		*hole = (e && e->start < src->end ? e->start : src->end) - src->pos;
 		src->pos += *hole;
 		return 0;
 	}
-	if (cap > e->start + e->len - src->pos)
-		cap = e->start + e->len - src->pos;
-	r = read_some(src, p, cap, e->off + (src->pos - e->start));
+	left = (e->start + e->len < src->end ? e->start + e->len : src->end) - src->pos;
+	if (cap > left)
+		cap = (size_t)left;
+	if (!cap)
+		return 0;
+	if (src->part) {
+		if (source_read_at(src, p, cap, src->pos, err) < 0)
+			return -1;
+		r = (ssize_t)cap;
+	} else {
+		r = read_some(src, p, cap, e->off + (src->pos - e->start));
+	}
 	if (r < 0)
 		return error_errno(err, errno, "%s: cannot read at %" PRIu64, src->path, src->pos);
-	if (r == 0) {
-		error_set(err, ERR_FAILED, "%s: became shorter while it was read", src->path);
-		return error_hint(err, "stop what writes to it, then try again");
-	}
+	if (r == 0)
+		return shorter(src, err);
 	*n = (size_t)r;
 	src->pos += *n;
 	if (src->pos == e->start + e->len)
@@ -172,4 +293,5 @@ void source_close(struct source *src)
 	cleanup_close(&src->fd);
 	free(src->path);
 	free(src->ext);
+	*src = (struct source){ .fd = -1 };
 }

@@ -90,15 +90,16 @@ struct store_part {
 	const void *data; /* size bytes in memory */
 	const char *path; /* a file, device or qcow2, as store_put takes it; size is found out */
 	/*
-	 * Reads exactly n bytes at off, up to 1.3 MiB; called by one thread at a time, offsets grow. -1 with err ends the put.
+	 * Reads exactly n bytes at off, up to 1.3 MiB; called from the caller's thread, offsets grow. -1 with err ends the put.
 	 */
 	int (*read)(void *arg, void *p, size_t n, uint64_t off, struct error **err);
 	void *arg;
 	uint64_t size;
 	/*
 	 * For `read` alone. Without base: where its data is; what lies outside is zeros. NULL: everywhere.
-	 * With base: what may differ from it; what lies outside is taken from the base's list without being read (what is
-	 * behind the base's end is zeros). NULL: anything may differ; the base then only saves time.
+	 * With base: what may differ from it. The chunks that lie outside are taken from the base's list without being read; what
+	 * is behind the base's end is zeros. Whole chunks are read, so `read` is asked for up to 256 KiB around a range as well.
+	 * NULL: anything may differ; the base then only saves time.
 	 */
 	const struct store_range *ranges;
 	size_t nranges;
@@ -150,6 +151,7 @@ struct store_ref {
 	char *name, *message; /* message may be NULL */
 	char object[STORE_HASH * 2 + 1];
 	uint64_t size, stored; /* bytes; what the put that made it added */
+	bool set;	       /* of parts */
 	int64_t time;	       /* seconds since 1970 */
 };
 void store_ref_free(struct store_ref *r); /* what it holds, not r itself */
