@@ -39,42 +39,80 @@ static void add_identity(struct strv *argv, const char *name)
 static bool sata_unused(const struct machine_def *d)
 {
 	for (size_t i = 0; i < d->ndisks; i++) {
-		const char *bus = d->disks[i].bus;
-		_cleanup_image_ struct image *img = d->disks[i].image ? image_open(d->disks[i].image, NULL) : NULL;
+		const struct machine_disk *k = &d->disks[i];
+		_cleanup_error_ struct error *e = NULL;
+		_cleanup_image_ struct image *img = k->image ? image_open(k->image, &e) : NULL;
 
-		if (!strcmp(bus, "sata") || !strcmp(bus, "ide") || machine_disk_is_cdrom(img))
+		if (!strcmp(k->bus, "sata") || !strcmp(k->bus, "ide") || machine_disk_is_cdrom(img) || (k->media && !strcmp(k->media, "cdrom")))
 			return false;
 	}
 	return strstr(d->type, "q35") != NULL;
 }
 
+static bool is_x86(const struct machine_def *d)
+{
+	return !strcmp(d->arch, "x86_64") || !strcmp(d->arch, "i386");
+}
+
+static void add_cpu(struct strv *argv, const struct machine_def *d, const char *accel)
+{
+	const char *model = d->cpu ? d->cpu : !strcmp(accel, "kvm") ? "host" : "max";
+	unsigned cpus = machine_cpus(d), max = d->max_cpus > cpus ? d->max_cpus : cpus;
+
+	strv_add(argv, "-cpu");
+	strv_addf(argv, "%s%s", model, d->hide_hypervisor ? ",kvm=off,-hypervisor" : "");
+	strv_add(argv, "-smp");
+	/* Room for more: whole sockets of the same shape. */
+	if (max > cpus)
+		strv_addf(argv, "cpus=%u,maxcpus=%u,sockets=%u,cores=%u,threads=%u", cpus, max, max / (d->cores * d->threads), d->cores,
+			d->threads);
+	else
+		strv_addf(argv, "cpus=%u,sockets=%u,cores=%u,threads=%u", cpus, d->sockets, d->cores, d->threads);
+}
+
+static bool has_virtiofs(const struct machine_def *d)
+{
+	for (size_t i = 0; i < d->nshares; i++)
+		if (!strcmp(d->shares[i].kind, "virtiofs"))
+			return true;
+	return false;
+}
+
+/* A guestfwd with a command is the one thing that QEMU starts programs for. */
+static bool runs_commands(const struct machine_def *d)
+{
+	for (size_t i = 0; i < d->nnics; i++)
+		for (size_t k = 0; k < d->nics[i].guestforwards.len; k++)
+			if (strstr(d->nics[i].guestforwards.v[k], "-cmd:"))
+				return true;
+	return false;
+}
+
 static int add_board(struct strv *argv, const struct machine *m, const struct qemu *q, const char *accel, struct error **err)
 {
 	const struct machine_def *d = &m->def;
-	_cleanup_free_ char *nvram = machine_path(m, "nvram.qcow2");
-	const char *flash = "";
+	struct qemu_memory memory = { .size = d->memory, .max = d->max_memory, .hugepages = d->hugepages, .shared = has_virtiofs(d) };
+	_cleanup_free_ char *nvram = machine_nvram_path(m);
+	const char *flash = "", *backend;
 
-	if (!strcmp(d->firmware, "uefi") && qemu_add_uefi(argv, d->arch, nvram, &flash, err) < 0)
+	if (machine_is_uefi(d) && qemu_add_uefi(argv, d->arch, machine_is_secure(d), nvram, &flash, err) < 0)
 		return -1;
+	backend = qemu_add_memory(argv, &memory);
 	strv_add(argv, "-machine");
-	strv_addf(argv, "%s,usb=off,vmport=off%s%s", d->type, sata_unused(d) ? ",sata=off" : "", flash);
+	strv_addf(argv, "%s%s%s%s%s", d->type, is_x86(d) ? ",usb=off,vmport=off" : "", sata_unused(d) ? ",sata=off" : "", flash, backend);
 	add2(argv, "-accel", !strcmp(accel, "tcg") ? "tcg,thread=multi" : accel);
-	add2(argv, "-cpu", d->cpu ? d->cpu : !strcmp(accel, "kvm") ? "host" : "max");
-	strv_add(argv, "-smp");
-	strv_addf(argv, "cpus=%u,sockets=%u,cores=%u,threads=%u", d->sockets * d->cores * d->threads, d->sockets, d->cores,
-		d->threads);
-	strv_add(argv, "-m");
-	strv_addf(argv, "%" PRIu64 "M", d->memory >> 20);
-	add2(argv, "-display", d->display);
-	if (strcmp(d->display, "none"))
-		add2(argv, "-device", "VGA");
+	add_cpu(argv, d, accel);
+	if (d->boot_menu)
+		add2(argv, "-boot", "menu=on,splash-time=5000");
+	for (size_t i = 0; i < d->smbios.len; i++)
+		add2(argv, "-smbios", d->smbios.v[i]);
 	if (q->sandbox)
-		add2(argv, "-sandbox", QEMU_SANDBOX);
+		add2(argv, "-sandbox", runs_commands(d) ? QEMU_SANDBOX_SPAWN : QEMU_SANDBOX);
 	return 0;
 }
 
 /* Monitor, console and agent on sockets that the helper has bound; randomness, so that no guest waits for it. */
-static void add_channels(struct strv *argv)
+static void add_channels(struct strv *argv, const struct machine_def *d)
 {
 	qemu_add_chardev(argv, "qmp", HELPER_FD_QMP);
 	add2(argv, "-mon", "chardev=qmp,mode=control");
@@ -83,8 +121,64 @@ static void add_channels(struct strv *argv)
 	qemu_add_chardev(argv, "agent", HELPER_FD_AGENT);
 	add2(argv, "-device", "virtio-serial-pci,id=agents");
 	add2(argv, "-device", "virtserialport,bus=agents.0,chardev=agent,name=" FRAME_PORT);
-	add2(argv, "-object", "rng-random,id=random,filename=/dev/urandom");
-	add2(argv, "-device", "virtio-rng-pci,rng=random");
+	if (d->rng) {
+		add2(argv, "-object", "rng-random,id=random,filename=/dev/urandom");
+		add2(argv, "-device", "virtio-rng-pci,rng=random");
+	}
+	if (d->balloon)
+		add2(argv, "-device", "virtio-balloon-pci,id=balloon,deflate-on-oom=on");
+}
+
+/* Needs the virtio-serial bus of add_channels. */
+static int add_screen(struct strv *argv, const struct machine *m, struct qemu_buses *buses, struct error **err)
+{
+	const struct machine_def *d = &m->def;
+	bool spice = !strcmp(d->display, "spice"), none = !strcmp(d->display, "none");
+	_cleanup_free_ char *secret = machine_path(m, "display.password");
+	struct qemu_display q = { .kind = d->display, .listen = d->display_listen, .tls = d->display_tls, .secret = secret,
+		.socket = spice ? HELPER_RUN_PATH "/spice.sock" : HELPER_RUN_PATH "/vnc.sock",
+		.video = d->video ? d->video : none ? "none" : spice ? "qxl" : "std",
+		.layout = d->keyboard };
+
+	return qemu_add_display(argv, buses, d->arch, &q, err);
+}
+
+static int add_shares(struct strv *argv, const struct machine_def *d)
+{
+	size_t side = d->tpm;
+
+	for (size_t i = 0; i < d->nshares; i++) {
+		const struct machine_share *s = &d->shares[i];
+		_cleanup_free_ char *socket = NULL;
+
+		if (!strcmp(s->kind, "virtiofs")) {
+			socket = machine_side_socket(side++);
+			qemu_add_virtiofs(argv, (unsigned)i, s->tag, socket);
+		} else {
+			qemu_add_9p(argv, (unsigned)i, s->tag, s->path, s->rw);
+		}
+	}
+	return 0;
+}
+
+static int add_extras(struct strv *argv, const struct machine *m, struct qemu_buses *buses, struct error **err)
+{
+	const struct machine_def *d = &m->def;
+	_cleanup_free_ char *tpm = machine_side_socket(0);
+
+	if (d->tpm)
+		qemu_add_tpm(argv, d->arch, tpm);
+	if (d->sound)
+		qemu_add_sound(argv, d->sound);
+	if (d->watchdog)
+		qemu_add_watchdog(argv, d->watchdog);
+	for (size_t i = 0; i < d->usb.len; i++)
+		if (qemu_add_usb_host(argv, buses, d->usb.v[i], err) < 0)
+			return -1;
+	for (size_t i = 0; i < d->pci.len; i++)
+		if (qemu_add_pci_host(argv, d->pci.v[i], err) < 0)
+			return -1;
+	return add_shares(argv, d);
 }
 
 static int add_disk(struct strv *argv, const struct machine *m, struct qemu_buses *buses, size_t i, struct error **err)
@@ -92,22 +186,36 @@ static int add_disk(struct strv *argv, const struct machine *m, struct qemu_buse
 	const struct machine_disk *d = &m->def.disks[i];
 	_cleanup_free_ char *path = d->snapshot ? machine_snap_path(m, i) : machine_disk_path(m, i);
 	_cleanup_image_ struct image *img = d->image ? image_open(d->image, err) : NULL;
-	struct qemu_disk q = { .path = path, .format = "qcow2", .bus = d->bus, .cache = d->cache, .serial = d->serial,
-		.boot = d->boot, .discard = d->discard };
+	struct qemu_disk q = { .path = path, .format = d->path && d->format ? d->format : "qcow2", .bus = d->bus, .cache = d->cache,
+		.serial = d->serial, .boot = d->boot, .discard = d->discard, .readonly = d->readonly };
 
 	if (d->image && !img)
 		return -1;
 	if (machine_disk_is_cdrom(img)) {
 		q.path = img->disk;
 		q.format = "raw";
-		q.cdrom = true;
+		q.media = QEMU_CDROM;
+	}
+	if (d->media && !strcmp(d->media, "cdrom")) {
+		q.media = QEMU_CDROM;
+		q.format = d->format ? d->format : "raw";
+	} else if (d->media && !strcmp(d->media, "floppy")) {
+		q.media = QEMU_FLOPPY;
+	}
+	/* Something to install from: first in the first run, gone afterwards. The drive stays. */
+	if (q.media == QEMU_CDROM && d->eject) {
+		if (machine_is_first_run(m))
+			q.boot = 0;
+		else
+			q.path = NULL;
 	}
 	return qemu_add_disk(argv, buses, (unsigned)i, &q, err);
 }
 
 static int add_nic(struct strv *argv, const struct machine_nic *n, size_t i, struct error **err)
 {
-	struct qemu_nic q = { .model = n->model, .mac = n->mac, .kind = QEMU_NIC_NONE, .forwards = &n->forwards };
+	struct qemu_nic q = { .model = n->model, .mac = n->mac, .kind = QEMU_NIC_NONE, .forwards = &n->forwards,
+		.guestforwards = &n->guestforwards, .netboot = n->netboot };
 
 	if (!strcmp(n->net, "user"))
 		q.kind = QEMU_NIC_USER;
@@ -119,25 +227,34 @@ static int add_nic(struct strv *argv, const struct machine_nic *n, size_t i, str
 }
 
 /* The guest program of an image with a kernel takes name and addresses from the kernel command line: it waits for nobody. */
-static void add_kernel(struct strv *argv, const struct machine_def *d, const struct image *img)
+static void image_cmdline(struct buf *line, const struct machine_def *d, const struct image *img)
 {
-	_cleanup_buf_ struct buf line = BUF_INIT;
-
-	add2(argv, "-kernel", img->kernel);
-	if (img->initrd)
-		add2(argv, "-initrd", img->initrd);
-	buf_addf(&line, "%s%scroft.hostname=%s", img->cmdline ? img->cmdline : "", img->cmdline && *img->cmdline ? " " : "",
+	buf_addf(line, "%s%scroft.hostname=%s", img->cmdline ? img->cmdline : "", img->cmdline && *img->cmdline ? " " : "",
 		d->hostname);
 	for (size_t i = 0; i < d->nnics; i++) {
 		const struct machine_nic *n = &d->nics[i];
 
 		if (n->address)
-			buf_addf(&line, " croft.net=%s,%s,%s,%s", n->mac, n->address, n->gateway ? n->gateway : "",
+			buf_addf(line, " croft.net=%s,%s,%s,%s", n->mac, n->address, n->gateway ? n->gateway : "",
 				n->dns ? n->dns : "");
 	}
+}
+
+/* The machine's own kernel, else that of the image. */
+static void add_kernel(struct strv *argv, const struct machine_def *d, const struct image *img)
+{
+	_cleanup_buf_ struct buf line = BUF_INIT;
+	const char *initrd = d->kernel ? d->initrd : img->initrd;
+
+	add2(argv, "-kernel", d->kernel ? d->kernel : img->kernel);
+	if (initrd)
+		add2(argv, "-initrd", initrd);
+	if (img && img->kernel)
+		image_cmdline(&line, d, img);
 	if (d->kernel_args && *d->kernel_args)
-		buf_addf(&line, " %s", d->kernel_args);
-	add2(argv, "-append", line.data);
+		buf_addf(&line, "%s%s", line.len ? " " : "", d->kernel_args);
+	if (line.len)
+		add2(argv, "-append", line.data);
 }
 
 static int add_all(struct strv *argv, const struct machine *m, const struct qemu *q, const char *accel, struct error **err)
@@ -154,15 +271,22 @@ static int add_all(struct strv *argv, const struct machine *m, const struct qemu
 	add_identity(argv, m->name);
 	if (add_board(argv, m, q, accel, err) < 0)
 		return -1;
-	add_channels(argv);
+	add_channels(argv, d);
+	if (add_screen(argv, m, &buses, err) < 0)
+		return -1;
 	for (size_t i = 0; i < d->ndisks; i++)
 		if (add_disk(argv, m, &buses, i, err) < 0)
 			return error_wrap(err, "disk %zu", i);
 	for (size_t i = 0; i < d->nnics; i++)
 		if (add_nic(argv, &d->nics[i], i, err) < 0)
 			return -1;
-	if (img && img->kernel)
+	if (d->kernel || (img && img->kernel))
 		add_kernel(argv, d, img);
+	if (add_extras(argv, m, &buses, err) < 0)
+		return -1;
+	/* The guest that installs itself ends with its reboot; the next start is the installed system's. */
+	if (machine_is_first_run(m))
+		strv_add(argv, "-no-reboot");
 	strv_addv(argv, d->qemu_args.v ? (const char *const *)d->qemu_args.v : (const char *const[]){ NULL });
 	return 0;
 }

@@ -52,6 +52,8 @@ static int make_disk(const struct machine_def *d, size_t i, const char *dir, str
 	_cleanup_free_ char *name = xasprintf("disk-%zu.qcow2", i), *path = path_join(dir, name);
 	_cleanup_image_ struct image *img = NULL;
 
+	if (disk->path || (!disk->image && !disk->size))
+		return 0;
 	if (!disk->image)
 		return machine_make_overlay(path, NULL, NULL, disk->size, err);
 	img = image_open(disk->image, err);
@@ -72,6 +74,8 @@ static int check_disks(const struct machine_def *d, struct error **err)
 
 		if (disk->image && !img)
 			return error_wrap(err, "disk %zu", i);
+		if (disk->path && !file_exists(disk->path))
+			return error_set(err, ERR_NOT_FOUND, "disk %zu: %s is not there", i, disk->path);
 		if (img && !img->disk)
 			return error_set(err, ERR_USAGE, "disk %zu: image %s has no disk", i, disk->image);
 		if (img && disk->size && disk->size < img->disk_size) {
@@ -85,7 +89,7 @@ static int check_disks(const struct machine_def *d, struct error **err)
 
 static int fill(const struct machine_def *d, const char *dir, struct error **err)
 {
-	_cleanup_free_ char *log = path_join(dir, "log"), *json = path_join(dir, "machine.json");
+	_cleanup_free_ char *log = path_join(dir, "log"), *json = path_join(dir, "machine.json"), *first = path_join(dir, "first-run");
 	_cleanup_buf_ struct buf b = BUF_INIT;
 
 	if (file_mkdirs(log, 0700, err) < 0)
@@ -93,12 +97,15 @@ static int fill(const struct machine_def *d, const char *dir, struct error **err
 	for (size_t i = 0; i < d->ndisks; i++)
 		if (make_disk(d, i, dir, err) < 0)
 			return error_wrap(err, "disk %zu", i);
-	if (!strcmp(d->firmware, "uefi")) {
+	if (machine_is_uefi(d) && !d->nvram) {
 		_cleanup_free_ char *nvram = path_join(dir, "nvram.qcow2");
 
-		if (qemu_make_nvram(d->arch, nvram, err) < 0 || sync_file(nvram, err) < 0)
+		if (qemu_make_nvram(d->arch, machine_is_secure(d), nvram, err) < 0 || sync_file(nvram, err) < 0)
 			return -1;
 	}
+	for (size_t i = 0; i < d->ndisks; i++)
+		if (d->disks[i].eject && file_write(first, "", 0, 0600, err) < 0)
+			return -1;
 	machine_def_to_json(d, &b);
 	return file_write(json, b.data, b.len, 0600, err);
 }

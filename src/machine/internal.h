@@ -20,7 +20,13 @@ void machine_sweep(const char *dir);
 int machine_def_resolve(struct machine_def *d, const struct image *img, struct error **err);
 /* Whether this disk shows the image file itself, read only (a CD), so that no file of its own exists. */
 bool machine_disk_is_cdrom(const struct image *img);
-char *machine_disk_path(const struct machine *m, size_t index); /* DIR/disk-N.qcow2; new */
+char *machine_disk_path(const struct machine *m, size_t index); /* the disk's own path, or DIR/disk-N.qcow2; new */
+char *machine_nvram_path(const struct machine *m);		/* of a UEFI machine; new */
+bool machine_is_uefi(const struct machine_def *d);
+bool machine_is_secure(const struct machine_def *d);
+unsigned machine_cpus(const struct machine_def *d); /* sockets * cores * threads */
+/* Whether the CD that is to be ejected is still in the drive: DIR/first-run is there. */
+bool machine_is_first_run(const struct machine *m);
 char *machine_snap_path(const struct machine *m, size_t index); /* DIR/run/snap-N.qcow2; new */
 /* An overlay of backing (or an empty disk when NULL) by qemu-img, flushed to disk. size 0: that of the backing. */
 int machine_make_overlay(const char *path, const char *backing, const char *format, uint64_t size, struct error **err);
@@ -40,6 +46,19 @@ int machine_wait_end(const struct machine *m, int timeout_ms);
 void machine_kill_unseen(const struct machine *m);
 /* Adds the last lines of qemu.log and of the console to the error. */
 void machine_explain(const struct machine *m, struct error **err);
+/*
+ * Programs that run beside QEMU (swtpm, virtiofsd), one a file DIR/run/side-N: their arguments, each ended by a NUL. The helper
+ * gives each a listening socket, DIR/run/side-N.sock, as descriptor HELPER_FD_SIDE + N.
+ */
+int machine_write_sides(const struct machine *m, struct error **err);
+/* Socket of the N-th such program as QEMU reaches it. TPM first, then the virtiofs shares in order. */
+char *machine_side_socket(size_t n);
+/* What the definition takes from the host is there and free: huge pages, USB and PCI devices, folders, swtpm, display port; ERR_STATE or ERR_NOT_FOUND with what to do. */
+int machine_check_host(const struct machine *m, struct error **err);
+/* The file with the display's password, made when absent. */
+char *machine_display_secret(const struct machine *m, struct error **err);
+/* Binds ADDRESS:PORT for a moment; ERR_STATE with who has it. host: IPv4, IPv6 address or name. what: for the message. */
+int machine_check_listen(const char *what, const char *host, unsigned port, struct error **err);
 /* All forwards of the definition can be bound now, else ERR_STATE with who has the port. */
 int machine_check_ports(const struct machine_def *d, struct error **err);
 

@@ -6,6 +6,8 @@
  *	machine.json	definition, complete and resolved; written once by create, replaced by set
  *	disk-N.qcow2	disks (overlays over images)
  *	lock		held while a command changes the machine
+ *	nvram.qcow2	UEFI variables; tpm/ the TPM's state; display.password
+ *	first-run	there until the run with the CD that is to be ejected has ended well
  *	log/		console.log (bounded), qemu.log (stderr of the last run)
  *	run/		only while it runs: argv, helper.pid, qemu.pid, status, *.sock
  *
@@ -23,14 +25,19 @@
 #include <stdint.h>
 
 struct machine_disk {
-	char *image;	/* image name that it is an overlay of, or NULL: empty */
+	char *image;	/* image name that it is an overlay of, or NULL: empty, or path */
+	char *path;	/* an existing file, absolute, used as it is and never removed; or NULL: DIR/disk-N.qcow2 */
+	char *format;	/* of path: qcow2 (default), raw, and others that QEMU reads */
+	char *media;	/* disk (default), cdrom, floppy; an image of the format iso is a cdrom without being told */
 	uint64_t size;	/* bytes; 0: that of the image */
-	char *bus;	/* virtio (default), scsi, sata, ide, nvme, usb */
+	char *bus;	/* virtio (default), scsi, sata, ide, nvme, usb; of a cdrom: sata (default), ide, scsi, usb */
 	char *cache;	/* QEMU's cache mode words: writeback (default) none writethrough unsafe directsync */
 	bool discard;	/* true by default */
 	char *serial;
 	int boot;	/* boot index, -1: none */
 	bool snapshot;	/* writes are thrown away at the end (snapshot=on) */
+	bool readonly;
+	bool eject;	/* cdrom: it is in the drive only until the first run has ended, and comes first in that run */
 };
 struct machine_nic {
 	char *model;  /* virtio (default), e1000, e1000e, rtl8139 */
@@ -39,28 +46,66 @@ struct machine_nic {
 	char *address;/* "10.1.2.3/24", for group NICs; else NULL */
 	char *gateway, *dns;
 	struct strv forwards; /* net=user: "tcp:127.0.0.1:8080-:80" as QEMU's hostfwd takes it */
+	struct strv guestforwards; /* net=user: "tcp:10.0.2.100:6000-tcp:127.0.0.1:6000" as QEMU's guestfwd takes it */
+	bool netboot; /* its boot ROM is loaded; it is tried after the disks */
+};
+/* A folder of the host that the guest can mount: mount -t 9p -o trans=virtio TAG DIR, or mount -t virtiofs TAG DIR. */
+struct machine_share {
+	char *tag;
+	char *path; /* absolute */
+	bool rw;
+	char *kind; /* 9p (default), virtiofs */
 };
 struct machine_def {
 	char *name;	/* full name */
 	char *image;	/* NULL: no image (bare disks) */
 	char *arch;	/* x86_64 */
 	char *type;	/* pc, q35, or a versioned QEMU machine type; default q35 */
-	char *firmware; /* bios (default), uefi */
+	char *firmware; /* bios (default), uefi, uefi-secure */
+	char *nvram;	/* the machine's UEFI variables, a qcow2 file, absolute; NULL: DIR/nvram.qcow2 */
 	char *cpu;	/* QEMU CPU model with flags; default max under TCG, host under KVM */
+	bool hide_hypervisor; /* the guest is not told that it is one */
 	unsigned sockets, cores, threads; /* 1, N, 1 */
+	unsigned max_cpus; /* how many it may get while it runs; 0: as many as it has */
 	uint64_t memory; /* bytes; default 512 MiB */
+	uint64_t max_memory; /* how much it may get while it runs; 0: memory */
+	uint64_t hugepages; /* bytes of a page, 2M or 1G; 0: ordinary pages */
 	struct machine_disk *disks; /* create puts one for the image's disk in front unless one names the same image */
 	size_t ndisks;
 	struct machine_nic *nics;
 	size_t nnics;
-	char *display;	/* none (default) */
+	struct machine_share *shares;
+	size_t nshares;
+	char *kernel, *initrd; /* started directly, without the disks' boot loader; absolute; NULL: those of the image */
 	char *kernel_args; /* more kernel command line, for images with a kernel */
+	bool boot_menu; /* the firmware's menu is offered for a few seconds */
+	char *display;	/* none (default), spice, vnc; or another word that QEMU's -display takes */
+	char *display_listen; /* ADDRESS:PORT for spice and vnc; NULL: a socket in the machine's folder */
+	char *display_tls; /* folder with ca-cert.pem, server-cert.pem, server-key.pem */
+	char *video;	/* none, std, qxl, virtio, cirrus, vmware; default none without a display, qxl with spice, else std */
+	char *keyboard; /* layout, us (default) uk de fr es ru */
+	char *sound;	/* none (default), hda, ac97 */
+	char *watchdog; /* none (default), or what it does: reset shutdown poweroff pause inject-nmi debug */
+	bool rng;	/* true by default */
+	bool balloon;
+	bool tpm;	/* TPM 2.0 by swtpm */
+	struct strv usb; /* "VENDOR:PRODUCT" or "BUS.PORT" of host devices */
+	struct strv pci; /* "0000:01:00.0" of host devices bound to vfio-pci */
+	struct strv smbios; /* "type=1,manufacturer=..." as QEMU's -smbios takes it */
 	char *hostname;	/* default: last part of the name */
+	char *home;	/* HOSTDIR of a machine that the `vm` personality made */
+	char *workdir;	/* where QEMU runs, so that relative paths in qemu_args mean something; NULL: DIR/run */
 	struct strv qemu_args; /* last resort */
 };
 
 void machine_def_init(struct machine_def *d); /* defaults */
 void machine_def_clear(struct machine_def *d);
+/* One more with defaults at the end of its list. */
+struct machine_disk *machine_def_add_disk(struct machine_def *d);
+struct machine_nic *machine_def_add_nic(struct machine_def *d);
+struct machine_share *machine_def_add_share(struct machine_def *d);
+/* Takes an item out of "disks", "nics" or "shares". */
+void machine_def_drop(struct machine_def *d, const char *key, size_t index);
 /* A machine file (YAML or JSON) into d, over what d holds; unknown keys and wrong values are errors with position. */
 int machine_def_read(struct machine_def *d, const struct node *root, struct error **err);
 void machine_def_to_json(const struct machine_def *d, struct buf *b);
@@ -119,5 +164,13 @@ void machine_console_tail(const struct machine *m, int lines, struct buf *b);
 char *machine_path(const struct machine *m, const char *sub); /* DIR/sub; new */
 /* One QMP command on the machine's monitor; returns the "return" value as JSON text (new). arguments: JSON text or NULL. */
 char *machine_qmp(struct machine *m, const char *command, const char *arguments, int timeout_ms, struct error **err);
+
+/*
+ * Types text as keys_parse (qemu/keys.h) reads it on the machine's keyboard. interval_ms: pause after each key event; -1: 25. layout:
+ * NULL: the machine's own. All of the text is checked before the first key. The monitor is let go during waits of the text.
+ */
+int machine_type(struct machine *m, const char *text, const char *layout, int interval_ms, struct error **err);
+/* What is on the machine's screen, as a PNG file; path is replaced in one step. ERR_STATE when it has no screen or does not run. */
+int machine_screenshot(struct machine *m, const char *path, struct error **err);
 
 #endif

@@ -5,6 +5,7 @@
 #include "base/loop.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "helper/helper.h"
 #include "internal.h"
 #include "qemu/qmp.h"
 
@@ -17,11 +18,6 @@
 #define HELPER_MS 30000	 /* for croft-machine to start QEMU */
 #define GREETING_MS 60000 /* for QEMU to make its devices, on a busy host */
 #define SAID_MAX 65536
-
-char *machine_disk_path(const struct machine *m, size_t index)
-{
-	return xasprintf("%s/disk-%zu.qcow2", m->dir, index);
-}
 
 char *machine_snap_path(const struct machine *m, size_t index)
 {
@@ -104,16 +100,38 @@ int machine_ensure_helper(const struct machine *m, struct error **err)
 	return 0;
 }
 
+/* The run with the CD to install from is over when one has ended by itself and well; until then the CD stays in. */
+static int settle_first_run(const struct machine *m, struct error **err)
+{
+	_cleanup_free_ char *mark = machine_path(m, "first-run"), *killed = machine_path(m, "run/killed"), *end = machine_last_end(m);
+	_cleanup_buf_ struct buf b = BUF_INIT;
+
+	if (!file_exists(mark))
+		return 0;
+	if (file_read(mark, 64, &b, err) < 0)
+		return -1;
+	if (!strcmp(b.data, "started") && end && !strcmp(end, "exited with status 0") && !file_exists(killed))
+		return file_unlink(mark, err);
+	return file_write(mark, "started", 7, 0600, err);
+}
+
 /* What a run that nobody saw the end of left behind; the log of why stays. */
 static int clean_run(const struct machine *m, struct error **err)
 {
-	static const char *const stale[] = { "run/qemu.pid", "run/helper.pid", "run/ready", "run/paused", "run/killed", "run/status" };
+	static const char *const stale[] = { "run/qemu.pid", "run/helper.pid", "run/ready", "run/paused", "run/killed", "run/status",
+		"run/cwd" };
 	_cleanup_free_ char *run = machine_path(m, "run"), *log = machine_path(m, "log");
 
 	if (file_mkdirs(run, 0700, err) < 0 || file_mkdirs(log, 0700, err) < 0)
 		return -1;
 	for (size_t i = 0; i < ARRAY_SIZE(stale); i++) {
 		_cleanup_free_ char *path = machine_path(m, stale[i]);
+
+		if (file_unlink(path, err) < 0)
+			return -1;
+	}
+	for (size_t i = 0; i < HELPER_SIDES_MAX; i++) {
+		_cleanup_free_ char *name = xasprintf("run/side-%zu", i), *path = machine_path(m, name);
 
 		if (file_unlink(path, err) < 0)
 			return -1;
@@ -136,7 +154,7 @@ static int make_snaps(const struct machine *m, struct error **err)
 
 static int write_argv(const struct machine *m, const struct machine_start_opts *o, struct error **err)
 {
-	_cleanup_free_ char *path = machine_path(m, "run/argv");
+	_cleanup_free_ char *path = machine_path(m, "run/argv"), *cwd = machine_path(m, "run/cwd");
 	_cleanup_strv_ struct strv argv = STRV_INIT;
 	_cleanup_buf_ struct buf b = BUF_INIT;
 
@@ -146,7 +164,9 @@ static int write_argv(const struct machine *m, const struct machine_start_opts *
 		strv_add(&argv, "-S");
 	for (size_t i = 0; i < argv.len; i++)
 		buf_add(&b, argv.v[i], strlen(argv.v[i]) + 1);
-	return file_write(path, b.data, b.len, 0600, err);
+	if (m->def.workdir && file_write(cwd, m->def.workdir, strlen(m->def.workdir), 0600, err) < 0)
+		return -1;
+	return machine_write_sides(m, err) < 0 ? -1 : file_write(path, b.data, b.len, 0600, err);
 }
 
 /* QEMU runs when its monitor greets. One that dies before has said why. */
@@ -193,7 +213,7 @@ static int start_locked(struct machine *m, const struct machine_start_opts *o, b
 	/* A helper that is still tidying up after the last run is done in a moment. */
 	machine_wait_end(m, 5000);
 	machine_kill_unseen(m);
-	if (clean_run(m, err) < 0 || machine_check_ports(&m->def, err) < 0 || make_snaps(m, err) < 0 ||
+	if (settle_first_run(m, err) < 0 || clean_run(m, err) < 0 || machine_check_host(m, err) < 0 || machine_check_ports(&m->def, err) < 0 || make_snaps(m, err) < 0 ||
 		write_argv(m, o, err) < 0 || (o && o->paused && mark_paused(m, err) < 0) ||
 		machine_spawn_helper(m, false, err) < 0)
 		return error_wrap(err, "machine %s", m->name);

@@ -39,7 +39,7 @@ static void kill_id(const struct proc_id *id)
 		syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0);
 }
 
-/* The QEMU that was started with exactly these arguments in this folder; 0: none. */
+/* The QEMU that was started with exactly these arguments in this folder (they hold the machine's name); 0: none. */
 static pid_t find_by_argv(const char *run, const struct buf *argv)
 {
 	_cleanup_closedir_ DIR *d = opendir("/proc");
@@ -60,7 +60,8 @@ static pid_t find_by_argv(const char *run, const struct buf *argv)
 
 void machine_kill_unseen(const struct machine *m)
 {
-	_cleanup_free_ char *run = machine_path(m, "run"), *path = machine_path(m, "run/argv"), *status = machine_path(m, "run/status");
+	_cleanup_free_ char *path = machine_path(m, "run/argv"), *status = machine_path(m, "run/status");
+	_cleanup_free_ char *run = m->def.workdir ? xstrdup(m->def.workdir) : machine_path(m, "run");
 	_cleanup_error_ struct error *e = NULL;
 	_cleanup_buf_ struct buf argv = BUF_INIT;
 	_cleanup_close_ int fd = -1;

@@ -48,15 +48,16 @@ char *qemu_quote(const char *value)
 static int add_node(struct strv *argv, unsigned index, const struct qemu_disk *d, size_t cache, struct error **err)
 {
 	const char *discard = d->discard ? "unmap" : "ignore";
+	bool readonly = d->media == QEMU_CDROM || d->readonly;
 	char node[24];
 	json_t *o;
 	char *text;
 
 	snprintf(node, sizeof(node), "disk%u", index);
-	o = json_pack("{s:s, s:s, s:b, s:s, s:{s:b, s:b}, s:{s:s, s:s, s:s, s:{s:b, s:b}}}", "node-name", node, "driver",
-		d->format, "read-only", (int)d->cdrom, "discard", discard, "cache", "direct", (int)caches[cache].direct,
+	o = json_pack("{s:s, s:s, s:b, s:s, s:{s:b, s:b}, s:{s:s, s:s, s:s, s:b, s:{s:b, s:b}}}", "node-name", node, "driver",
+		d->format, "read-only", (int)readonly, "discard", discard, "cache", "direct", (int)caches[cache].direct,
 		"no-flush", (int)caches[cache].no_flush, "file", "driver", "file", "filename", d->path, "discard", discard,
-		"cache", "direct", (int)caches[cache].direct, "no-flush", (int)caches[cache].no_flush);
+		"read-only", (int)readonly, "cache", "direct", (int)caches[cache].direct, "no-flush", (int)caches[cache].no_flush);
 	text = o ? json_dumps(o, JSON_COMPACT) : NULL;
 	json_decref(o);
 	if (!text)
@@ -73,12 +74,37 @@ static void add_device(struct strv *argv, const char *device)
 	strv_add(argv, device);
 }
 
+void qemu_need_usb(struct strv *argv, struct qemu_buses *b)
+{
+	if (b->usb++ == 0)
+		add_device(argv, "qemu-xhci,id=usb");
+}
+
+/* The two drives of the one floppy controller, which q35 has none of. */
+static int place_floppy(struct strv *argv, struct qemu_buses *b, int boot, struct buf *dev, struct error **err)
+{
+	if (b->floppy == 2)
+		return error_set(err, ERR_USAGE, "more than 2 floppies");
+	if (b->floppy == 0 && b->q35)
+		add_device(argv, "isa-fdc");
+	/* The controller knows the boot order, not the drive. */
+	if (boot >= 0) {
+		strv_add(argv, "-global");
+		strv_addf(argv, "isa-fdc.bootindex%c=%d", b->floppy ? 'B' : 'A', boot);
+	}
+	buf_addf(dev, "floppy,unit=%u", b->floppy++);
+	return 0;
+}
+
 /* Device name and place for the disk's bus, controllers made when they are first needed. */
 static int place(struct strv *argv, struct qemu_buses *b, const struct qemu_disk *d, struct buf *dev, struct error **err)
 {
-	const char *bus = d->cdrom && (!strcmp(d->bus, "virtio") || !strcmp(d->bus, "nvme")) ? "sata" : d->bus;
-	const char *kind = d->cdrom ? "cd" : "hd";
+	bool cdrom = d->media == QEMU_CDROM;
+	const char *bus = cdrom && (!strcmp(d->bus, "virtio") || !strcmp(d->bus, "nvme")) ? "sata" : d->bus;
+	const char *kind = cdrom ? "cd" : "hd";
 
+	if (d->media == QEMU_FLOPPY)
+		return place_floppy(argv, b, d->boot, dev, err);
 	if (!strcmp(bus, "virtio")) {
 		buf_adds(dev, "virtio-blk-pci");
 	} else if (!strcmp(bus, "nvme")) {
@@ -88,9 +114,15 @@ static int place(struct strv *argv, struct qemu_buses *b, const struct qemu_disk
 			add_device(argv, "virtio-scsi-pci,id=scsi");
 		buf_addf(dev, "scsi-%s,bus=scsi.0,scsi-id=%u", kind, b->scsi++);
 	} else if (!strcmp(bus, "usb")) {
-		if (b->usb++ == 0)
-			add_device(argv, "qemu-xhci,id=usb");
-		buf_adds(dev, "usb-storage,bus=usb.0");
+		qemu_need_usb(argv, b);
+		/* usb-storage shows a disk whatever it is given; a CD drive stands behind a bridge */
+		if (cdrom) {
+			strv_add(argv, "-device");
+			strv_addf(argv, "usb-bot,id=bridge%u,bus=usb.0", b->usb);
+			buf_addf(dev, "scsi-cd,bus=bridge%u.0", b->usb);
+		} else {
+			buf_adds(dev, "usb-storage,bus=usb.0");
+		}
 	} else if (!strcmp(bus, "ide") && !b->q35) {
 		if (b->ide == 4)
 			return error_set(err, ERR_USAGE, "more than 4 disks on the ide bus");
@@ -116,22 +148,33 @@ int qemu_add_disk(struct strv *argv, struct qemu_buses *b, unsigned index, const
 		c++;
 	if (c == ARRAY_SIZE(caches))
 		return error_set(err, ERR_USAGE, "disk %u: cache '%s' is not known", index, d->cache);
-	if (add_node(argv, index, d, c, err) < 0)
+	if (d->path && add_node(argv, index, d, c, err) < 0)
 		return -1;
 	if (place(argv, b, d, &dev, err) < 0)
 		return error_wrap(err, "disk %u", index);
-	buf_addf(&dev, ",drive=disk%u,id=dev-disk%u", index, index);
-	if (caches[c].write_through && !d->cdrom)
+	if (d->path)
+		buf_addf(&dev, ",drive=disk%u", index);
+	buf_addf(&dev, ",id=dev-disk%u", index);
+	if (caches[c].write_through && d->media == QEMU_DISK)
 		buf_adds(&dev, ",write-cache=off");
-	if (d->serial || !strcmp(d->bus, "nvme")) {
+	if ((d->serial && d->media != QEMU_FLOPPY) || (!strcmp(d->bus, "nvme") && d->media == QEMU_DISK)) {
 		_cleanup_free_ char *made = xasprintf("disk%u", index), *q = qemu_quote(d->serial ? d->serial : made);
 
 		buf_addf(&dev, ",serial=%s", q);
 	}
-	if (d->boot >= 0)
+	if (d->boot >= 0 && d->media != QEMU_FLOPPY)
 		buf_addf(&dev, ",bootindex=%d", d->boot);
 	add_device(argv, dev.data);
 	return 0;
+}
+
+static void add_rules(struct buf *b, const char *key, const struct strv *rules)
+{
+	for (size_t i = 0; rules && i < rules->len; i++) {
+		_cleanup_free_ char *q = qemu_quote(rules->v[i]);
+
+		buf_addf(b, ",%s=%s", key, q);
+	}
 }
 
 static void add_netdev(struct strv *argv, unsigned index, const struct qemu_nic *n)
@@ -142,11 +185,8 @@ static void add_netdev(struct strv *argv, unsigned index, const struct qemu_nic 
 		buf_addf(&b, "stream,id=net%u,server=on,addr.type=fd,addr.str=%d", index, n->fd);
 	} else {
 		buf_addf(&b, "user,id=net%u", index);
-		for (size_t i = 0; n->forwards && i < n->forwards->len; i++) {
-			_cleanup_free_ char *q = qemu_quote(n->forwards->v[i]);
-
-			buf_addf(&b, ",hostfwd=%s", q);
-		}
+		add_rules(&b, "hostfwd", n->forwards);
+		add_rules(&b, "guestfwd", n->guestforwards);
 	}
 	strv_add(argv, "-netdev");
 	strv_add(argv, b.data);
@@ -167,8 +207,8 @@ int qemu_add_nic(struct strv *argv, unsigned index, const struct qemu_nic *n, st
 	buf_addf(&dev, "%s,id=nic%u,mac=%s", nics[m].device, index, mac);
 	if (n->kind != QEMU_NIC_NONE)
 		buf_addf(&dev, ",netdev=net%u", index);
-	/* Without its boot ROM the firmware is done sooner; nothing of croft boots from the network. */
-	buf_adds(&dev, ",romfile=");
+	/* Without its boot ROM the firmware is done sooner. */
+	buf_adds(&dev, n->netboot ? ",bootindex=9000" : ",romfile=");
 	add_device(argv, dev.data);
 	return 0;
 }

@@ -12,53 +12,64 @@
 /* Where distributions keep the EDK2 builds: code and template of the variables belong together. */
 static const struct firmware {
 	const char *arch, *code, *vars;
+	bool secure;
 } firmwares[] = {
-	{ "x86_64", "/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd" },
-	{ "x86_64", "/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd" },
-	{ "x86_64", "/usr/share/edk2/ovmf/OVMF_CODE.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd" },
-	{ "x86_64", "/usr/share/edk2/x64/OVMF_CODE.4m.fd", "/usr/share/edk2/x64/OVMF_VARS.4m.fd" },
-	{ "x86_64", "/usr/share/qemu/edk2-x86_64-code.fd", "/usr/share/qemu/edk2-i386-vars.fd" },
-	{ "aarch64", "/usr/share/AAVMF/AAVMF_CODE.fd", "/usr/share/AAVMF/AAVMF_VARS.fd" },
-	{ "aarch64", "/usr/share/edk2/aarch64/QEMU_EFI-pflash.raw", "/usr/share/edk2/aarch64/vars-template-pflash.raw" },
-	{ "aarch64", "/usr/share/qemu/edk2-aarch64-code.fd", "/usr/share/qemu/edk2-arm-vars.fd" },
+	{ "x86_64", "/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd", false },
+	{ "x86_64", "/usr/share/OVMF/OVMF_CODE.fd", "/usr/share/OVMF/OVMF_VARS.fd", false },
+	{ "x86_64", "/usr/share/edk2/ovmf/OVMF_CODE.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd", false },
+	{ "x86_64", "/usr/share/edk2/x64/OVMF_CODE.4m.fd", "/usr/share/edk2/x64/OVMF_VARS.4m.fd", false },
+	{ "x86_64", "/usr/share/qemu/edk2-x86_64-code.fd", "/usr/share/qemu/edk2-i386-vars.fd", false },
+	{ "x86_64", "/usr/share/OVMF/OVMF_CODE_4M.secboot.fd", "/usr/share/OVMF/OVMF_VARS_4M.ms.fd", true },
+	{ "x86_64", "/usr/share/OVMF/OVMF_CODE.secboot.fd", "/usr/share/OVMF/OVMF_VARS.ms.fd", true },
+	{ "x86_64", "/usr/share/edk2/ovmf/OVMF_CODE.secboot.fd", "/usr/share/edk2/ovmf/OVMF_VARS.secboot.fd", true },
+	{ "i386", "/usr/share/OVMF/OVMF32_CODE_4M.secboot.fd", "/usr/share/OVMF/OVMF32_VARS_4M.fd", false },
+	{ "i386", "/usr/share/qemu/edk2-i386-code.fd", "/usr/share/qemu/edk2-i386-vars.fd", false },
+	{ "aarch64", "/usr/share/AAVMF/AAVMF_CODE.fd", "/usr/share/AAVMF/AAVMF_VARS.fd", false },
+	{ "aarch64", "/usr/share/edk2/aarch64/QEMU_EFI-pflash.raw", "/usr/share/edk2/aarch64/vars-template-pflash.raw", false },
+	{ "aarch64", "/usr/share/qemu/edk2-aarch64-code.fd", "/usr/share/qemu/edk2-arm-vars.fd", false },
 };
 
-static const struct firmware *find(const char *arch, struct error **err)
+static const struct firmware *find(const char *arch, bool secure, struct error **err)
 {
 	bool known = false;
 
 	for (size_t i = 0; i < ARRAY_SIZE(firmwares); i++) {
-		if (strcmp(firmwares[i].arch, arch))
+		if (strcmp(firmwares[i].arch, arch) || firmwares[i].secure != secure)
 			continue;
 		known = true;
 		if (file_exists(firmwares[i].code) && file_exists(firmwares[i].vars))
 			return &firmwares[i];
 	}
-	error_set(err, ERR_NOT_FOUND, "no UEFI firmware for %s is installed", arch);
+	error_set(err, ERR_NOT_FOUND, "no UEFI firmware%s for %s is installed", secure ? " with secure boot" : "", arch);
 	if (known)
-		error_hint(err, "install the package %s, or use firmware: bios", !strcmp(arch, "aarch64") ? "qemu-efi-aarch64" : "ovmf");
+		error_hint(err, "install the package %s, or use firmware: bios",
+			!strcmp(arch, "aarch64") ? "qemu-efi-aarch64" : !strcmp(arch, "i386") ? "ovmf-ia32" : "ovmf");
 	return NULL;
 }
 
-int qemu_add_uefi(struct strv *argv, const char *arch, const char *nvram, const char **machine, struct error **err)
+int qemu_add_uefi(struct strv *argv, const char *arch, bool secure, const char *nvram, const char **machine, struct error **err)
 {
-	const struct firmware *f = find(arch, err);
+	const struct firmware *f = find(arch, secure, err);
 	_cleanup_free_ char *vars = NULL;
 
 	if (!f)
 		return -1;
 	vars = qemu_quote(nvram);
 	strv_add(argv, "-blockdev");
-	strv_addf(argv, "driver=raw,node-name=fw-code,read-only=on,file.driver=file,file.filename=%s", f->code);
+	strv_addf(argv, "driver=raw,node-name=fw-code,read-only=on,file.driver=file,file.read-only=on,file.filename=%s", f->code);
 	strv_add(argv, "-blockdev");
 	strv_addf(argv, "driver=qcow2,node-name=fw-vars,file.driver=file,file.filename=%s", vars);
-	*machine = ",pflash0=fw-code,pflash1=fw-vars";
+	if (secure) {
+		strv_add(argv, "-global");
+		strv_add(argv, "driver=cfi.pflash01,property=secure,value=on");
+	}
+	*machine = secure ? ",smm=on,pflash0=fw-code,pflash1=fw-vars" : ",pflash0=fw-code,pflash1=fw-vars";
 	return 0;
 }
 
-int qemu_make_nvram(const char *arch, const char *nvram, struct error **err)
+int qemu_make_nvram(const char *arch, bool secure, const char *nvram, struct error **err)
 {
-	const struct firmware *f = find(arch, err);
+	const struct firmware *f = find(arch, secure, err);
 
 	if (!f)
 		return -1;

@@ -31,5 +31,7 @@ int qemu_accel_probe(const struct qemu *q, const char *accel, struct error **err
 
 /* Value of -sandbox: what croft's QEMUs may not do. */
 #define QEMU_SANDBOX "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
+/* The same for a machine whose definition has QEMU start programs. */
+#define QEMU_SANDBOX_SPAWN "on,obsolete=deny,elevateprivileges=deny,spawn=allow,resourcecontrol=deny"
 
 #endif

@@ -13,12 +13,16 @@
 #include "base/error.h"
 #include "base/loop.h"
 #include "base/proc.h"
+#include "base/strv.h"
 #include "guest/proto.h"
 #include <stdbool.h>
 #include <stdint.h>
 
 /* Numbers under which QEMU finds its listening sockets; machine/argv.c writes the same. */
-enum { HELPER_FD_QMP = 10, HELPER_FD_CONSOLE = 11, HELPER_FD_AGENT = 12, HELPER_FD_NET = 20, HELPER_NETS_MAX = 32 };
+enum { HELPER_FD_QMP = 10, HELPER_FD_CONSOLE = 11, HELPER_FD_AGENT = 12, HELPER_FD_RUN = 13, HELPER_FD_NET = 20, HELPER_NETS_MAX = 32,
+	HELPER_FD_SIDE = 60, HELPER_SIDES_MAX = 20 };
+/* DIR/run, whatever its length: a socket's path may have 107 bytes only. */
+#define HELPER_RUN_PATH "/proc/self/fd/13"
 
 /* Bytes on their way to a socket that is full at the moment. A zeroed struct is empty. */
 struct outq {
@@ -47,10 +51,26 @@ struct mux *mux_new(struct loop *l, const char *dir, bool adopted, struct error 
 void mux_ended(struct mux *m, const char *why);
 void mux_free(struct mux *m);
 
+struct side {
+	pid_t pid;
+	int pidfd;
+};
+struct sides {
+	struct side v[HELPER_SIDES_MAX];
+	size_t n;
+};
+/* Starts what DIR/run/side-0, side-1 ... say. On failure those that run are still in s. */
+int sides_start(const char *dir, struct sides *s, struct error **err);
+/* QEMU has ended: so do they, or are killed after a moment. */
+void sides_end(struct sides *s);
+/* Arguments from a file, each ended by a NUL. */
+int helper_read_argv(const char *path, struct strv *argv, struct error **err);
+
 struct qemu_child {
 	pid_t pid;
 	int pidfd;
 	bool adopted; /* not our child: its status can't be had */
+	struct sides sides;
 };
 /* Starts what DIR/run/argv says, with its sockets bound; writes run/qemu.pid. */
 int qemu_child_start(const char *dir, struct qemu_child *q, struct error **err);

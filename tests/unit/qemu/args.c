@@ -52,7 +52,7 @@ static void each_bus_has_its_place(void **s)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		struct qemu_disk d = { .path = "/d", .format = "raw", .bus = rows[i].bus, .boot = -1, .cdrom = rows[i].cdrom };
+		struct qemu_disk d = { .path = "/d", .format = "raw", .bus = rows[i].bus, .boot = -1, .media = rows[i].cdrom ? QEMU_CDROM : QEMU_DISK };
 		_cleanup_strv_ struct strv argv = STRV_INIT;
 		struct qemu_buses b = { .q35 = rows[i].q35 };
 		struct error *e = NULL;
