@@ -148,15 +148,11 @@ void isolate_plan_free(struct isolate_plan *p);
 /* One more variable for the process; replaces one of that name. -1: no room. */
 int isolate_env_add(struct isolate_plan *p, const char *name, const char *value);
 /*
- * Flags that the clone of this child needs: CLONE_NEWPID, with CLONE_NEWUSER when only that makes it allowed. With any
- * flag the child must not share its parent's memory or be waited for in vfork's way: it stays as the namespace's init.
+ * In the child. 0: ready for exec. -1: *f says which step failed. With a pid namespace it returns in a grandchild; this process
+ * stays as the unit's, passes signals on, and ends as the program does; all its fds are closed but those of the grandchild.
+ * Then the child must not share its parent's memory or keep it waiting as vfork does.
  */
-int isolate_clone_flags(const struct isolate_plan *p);
-/*
- * In the child. 0: ready for exec. -1: *f says which step failed. In a pid namespace the program goes on in a child of this one,
- * which passes on signals, reaps, and ends as the program does. keep_fd: what the caller tells failures through; CLOEXEC.
- */
-int isolate_apply(const struct isolate_plan *p, int keep_fd, struct isolate_failure *f);
+int isolate_apply(const struct isolate_plan *p, struct isolate_failure *f);
 /* execve after isolate_apply; a program without slash is searched in the PATH of the plan's environment. Returns only with errno. */
 void isolate_exec(const struct isolate_plan *p, const char *const *argv);
 /* "user 'www': no such user" and the like: the sentence for a failure in the child. */

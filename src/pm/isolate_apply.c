@@ -232,53 +232,12 @@ static int map_from_outside(const struct isolate_plan *p, struct isolate_failure
 	return errno ? failed(f, ISOLATE_IDMAP, 0) : 0;
 }
 
-/* root + path in out; a root of "/" or none is nothing. */
-static int under_root(const struct isolate_plan *p, const char *path, char out[PATH_BYTES])
-{
-	size_t r = p->root ? strlen(p->root) : 0, n = strlen(path);
-
-	while (r && p->root[r - 1] == '/')
-		r--;
-	if (r + n >= PATH_BYTES) {
-		errno = ENAMETOOLONG;
-		return -1;
-	}
-	if (r)
-		memcpy(out, p->root, r);
-	memcpy(out + r, path, n + 1);
-	return 0;
-}
-
-/* A /proc of outside would show processes that can't be reached, under wrong numbers. */
-static bool own_proc(const struct isolate_plan *p)
-{
-	return (p->namespaces & CLONE_NEWPID) && (p->namespaces & CLONE_NEWNS);
-}
-
-static int mount_proc(const struct isolate_plan *p)
-{
-	char path[PATH_BYTES];
-
-	return under_root(p, "/proc", path) < 0 ||
-			mount("proc", path, "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0
-		? -1 : 0;
-}
-
 static int user_namespace(const struct isolate_plan *p, struct isolate_failure *f)
 {
 	if (!(p->namespaces & CLONE_NEWUSER))
 		return 0;
-	/* Who may mount a /proc follows from the user namespace that the pid namespace was made in: outside's, here. */
-	if (own_proc(p) && p->our_uid == 0) {
-		if (unshare(CLONE_NEWNS) < 0)
-			return failed(f, ISOLATE_NAMESPACES, 0);
-		if (mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0)
-			return failed(f, ISOLATE_MOUNT, ISOLATE_MOUNTS);
-		if (mount_proc(p) < 0)
-			return failed(f, ISOLATE_MOUNT, ISOLATE_MOUNTS + 1);
-	}
 	if (p->our_uid != 0) {
-		if (!(isolate_clone_flags(p) & CLONE_NEWUSER) && unshare(CLONE_NEWUSER) < 0)
+		if (unshare(CLONE_NEWUSER) < 0)
 			return failed(f, ISOLATE_USERNS, 0);
 		return map_ourselves(p) < 0 ? failed(f, ISOLATE_IDMAP, 0) : 0;
 	}
@@ -306,6 +265,23 @@ static int loopback_up(void)
 	ret = ioctl(fd, SIOCSIFFLAGS, &r);
 	close(fd);
 	return ret;
+}
+
+/* root + path in out; a root of "/" or none is nothing. */
+static int under_root(const struct isolate_plan *p, const char *path, char out[PATH_BYTES])
+{
+	size_t r = p->root ? strlen(p->root) : 0, n = strlen(path);
+
+	while (r && p->root[r - 1] == '/')
+		r--;
+	if (r + n >= PATH_BYTES) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	if (r)
+		memcpy(out, p->root, r);
+	memcpy(out + r, path, n + 1);
+	return 0;
 }
 
 /* In a user namespace the flags of the mount that is bound are locked: a remount has to repeat them. */
@@ -339,8 +315,6 @@ static int mounts(const struct isolate_plan *p, struct isolate_failure *f)
 				MS_BIND | MS_REMOUNT | MS_RDONLY | locked_flags(path), NULL) < 0))
 			return failed(f, ISOLATE_MOUNT, i);
 	}
-	if (own_proc(p) && !(p->our_uid == 0 && (p->namespaces & CLONE_NEWUSER)) && mount_proc(p) < 0)
-		return failed(f, ISOLATE_MOUNT, ISOLATE_MOUNTS + 1);
 	return 0;
 }
 
@@ -357,35 +331,42 @@ static int other_namespaces(const struct isolate_plan *p, struct isolate_failure
 	return mounts(p, f);
 }
 
-static void close_all(void)
-{
-	if (syscall(SYS_close_range, 0, ~0U, 0) < 0)
-		for (int fd = 0; fd < 1024; fd++)
-			close(fd);
-}
-
 /*
- * The namespace's init. Signals for the unit go on to the program; every orphan in here is reaped; when the program has ended
- * the kernel ends all others with us. Init can't be killed by its own signals, so death by signal N becomes exit 128+N.
+ * Waits for the program, passes signals for the unit on to it, reaps what else is a child of ours, and tells how it ended:
+ * as init of the namespace by the pipe, outside of it by ending in the same way.
  */
-static _Noreturn void be_init(pid_t program)
+static _Noreturn void stand_in(pid_t program, int tell, int listen)
 {
 	sigset_t all;
+	int status = 0, told;
+	pid_t pid;
 
-	close_all();
 	prctl(PR_SET_NAME, "pm-init", 0, 0, 0);
 	sigfillset(&all);
-	sigprocmask(SIG_SETMASK, &all, NULL);
 	for (;;) {
-		int signo = sigwaitinfo(&all, NULL), status;
-		pid_t pid;
+		int signo = sigwaitinfo(&all, NULL);
 
 		if (signo > 0 && signo != SIGCHLD)
 			kill(program, signo);
-		while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-			if (pid == program)
-				_exit(WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status));
+		while ((pid = waitpid(-1, &status, WNOHANG)) > 0 && pid != program)
+			;
+		if (pid == program)
+			break;
 	}
+	if (tell >= 0)
+		_exit(write(tell, &status, sizeof(status)) == sizeof(status) ? 0 : 1);
+	if (read(listen, &told, sizeof(told)) == sizeof(told))
+		status = told;
+	if (WIFSIGNALED(status)) {
+		struct rlimit no_core = { 0, 0 };
+
+		/* The program's core is the interesting one. */
+		setrlimit(RLIMIT_CORE, &no_core);
+		signal(WTERMSIG(status), SIG_DFL);
+		sigprocmask(SIG_UNBLOCK, &all, NULL);
+		kill(getpid(), WTERMSIG(status));
+	}
+	_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
 }
 
 static bool on_terminal(const struct isolate_plan *p)
@@ -393,23 +374,64 @@ static bool on_terminal(const struct isolate_plan *p)
 	return p->in.kind == ISOLATE_TERMINAL || p->out.kind == ISOLATE_TERMINAL || p->err.kind == ISOLATE_TERMINAL;
 }
 
+/* All but one fd, which becomes number 0. */
+static void keep_only(int fd)
+{
+	dup2(fd, 0);
+	if (syscall(SYS_close_range, 1, ~0U, 0) < 0)
+		for (int i = 1; i < 1024; i++)
+			close(i);
+}
+
+/* A /proc of outside would show processes that can't be reached, under wrong numbers. */
+static int mount_proc(const struct isolate_plan *p)
+{
+	char path[PATH_BYTES];
+
+	if (!(p->namespaces & CLONE_NEWNS))
+		return 0;
+	return under_root(p, "/proc", path) < 0 ||
+			mount("proc", path, "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0
+		? -1 : 0;
+}
+
+/*
+ * The namespace begins with the next child, and its init has duties that a program does not know of. So: we stay outside as
+ * what the unit's pid means, our child is init, its child goes on to be the program. Init can't die by a signal of its
+ * own namespace; it writes how the program ended to us. It dies with us, and all in the namespace with it.
+ */
 static int pid_namespace(const struct isolate_plan *p, struct isolate_failure *f)
 {
+	int pipes[2];
 	sigset_t all, old;
 	pid_t pid;
 
 	if (!(p->namespaces & CLONE_NEWPID))
 		return 0;
-	/* SIGCHLD must wait for init's sigwaitinfo, not be ignored before it. */
+	/* Signals wait for sigwaitinfo from now on, SIGCHLD above all. */
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &old);
+	if (unshare(CLONE_NEWPID) < 0 || pipe2(pipes, O_CLOEXEC) < 0 || (pid = plain_fork()) < 0)
+		return failed(f, ISOLATE_PIDNS, 0);
+	if (pid > 0) {
+		keep_only(pipes[0]);
+		stand_in(pid, -1, 0);
+	}
+	close(pipes[0]);
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0)
+		return failed(f, ISOLATE_PIDNS, 0);
+	if (mount_proc(p) < 0)
+		return failed(f, ISOLATE_MOUNT, ISOLATE_MOUNTS + 1);
 	pid = plain_fork();
 	if (pid < 0)
 		return failed(f, ISOLATE_PIDNS, 0);
-	if (pid > 0)
-		be_init(pid);
+	if (pid > 0) {
+		keep_only(pipes[1]);
+		stand_in(pid, 0, -1);
+	}
+	close(pipes[1]);
 	sigprocmask(SIG_SETMASK, &old, NULL);
-	/* Its own group: a signal to the unit's group reaches it once, through init. */
+	/* Its own group: a signal to the unit's group reaches it once, passed on. */
 	if (!on_terminal(p) && setsid() < 0)
 		return failed(f, ISOLATE_SESSION, 0);
 	return 0;
@@ -454,18 +476,10 @@ static int identity(const struct isolate_plan *p, struct isolate_failure *f)
 	return 0;
 }
 
-int isolate_clone_flags(const struct isolate_plan *p)
-{
-	if (!(p->namespaces & CLONE_NEWPID))
-		return 0;
-	return CLONE_NEWPID | (p->our_uid != 0 ? p->namespaces & CLONE_NEWUSER : 0);
-}
-
-int isolate_apply(const struct isolate_plan *p, int keep_fd, struct isolate_failure *f)
+int isolate_apply(const struct isolate_plan *p, struct isolate_failure *f)
 {
 	bool early = p->namespaces & CLONE_NEWUSER; /* limits can be raised only outside of a user namespace */
 
-	(void)keep_fd; /* CLOEXEC; init of a pid namespace closes its copy with all others */
 	if ((p->session || on_terminal(p)) && getsid(0) != getpid() && setsid() < 0)
 		return failed(f, ISOLATE_SESSION, 0);
 	if (priorities(p, f) < 0 || (early && set_limits(p, f) < 0) || streams(p, f) < 0 || user_namespace(p, f) < 0 ||

@@ -11,7 +11,6 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 
@@ -32,14 +31,14 @@ static _Noreturn void child(int tell, const char *const *argv)
 {
 	struct isolate_failure f = { 0 };
 
-	if (isolate_apply(&plan, tell, &f) == 0) {
+	if (isolate_apply(&plan, &f) == 0) {
 		isolate_exec(&plan, argv);
 		f = (struct isolate_failure){ ISOLATE_EXEC, 0, errno };
 	}
 	_exit(write(tell, &f, sizeof(f)) == sizeof(f) ? 127 : 126);
 }
 
-/* As the monitor does it: plan, clone with the flags asked for, apply, exec; all in a process that may be another user's. */
+/* As pm does it: plan, fork, apply, exec; all in a process that may be another user's. */
 static void start_and_wait(struct result *r, const char *const *keys, size_t n, const char *const *argv)
 {
 	int out[2], tell[2];
@@ -53,7 +52,7 @@ static void start_and_wait(struct result *r, const char *const *keys, size_t n, 
 	assert_int_equal(pipe2(out, O_CLOEXEC), 0);
 	assert_int_equal(pipe2(tell, O_CLOEXEC), 0);
 	plan.log_fd = out[1];
-	pid = (pid_t)syscall(SYS_clone, isolate_clone_flags(&plan) | SIGCHLD, 0, 0, 0, 0);
+	pid = fork();
 	assert_true(pid >= 0);
 	if (pid == 0)
 		child(tell[1], argv);
@@ -397,10 +396,39 @@ static void status_and_signals_pass_init(void **state)
 	r = SH(0, "exit 7", "namespaces", "pid");
 	assert_int_equal(WEXITSTATUS(r->status), 7);
 	r = SH(0, "kill -9 $$", "namespaces", "pid");
-	assert_int_equal(WEXITSTATUS(r->status), 128 + 9);
+	assert_int_equal(r->status, SIGKILL);
+	r = SH(0, "kill -TERM $$", "namespaces", "pid");
+	assert_int_equal(r->status, SIGTERM);
 	/* An orphan does not outlive the program, and is reaped while it runs. */
 	r = SH(0, "(sleep 0.01 & ) ; sleep 0.1; ps ax -o stat | grep -c Z; (sleep 1000 &)", "namespaces", "pid,mount");
 	assert_said(r, "0\n");
+}
+
+/* Killing what stands for the unit ends all that is in its namespace. */
+static void a_killed_unit_leaves_nothing(void **state)
+{
+	const char *keys[] = { "namespaces", "pid" }, *argv[] = { "/bin/sh", "-c", "(setsid sleep 1000 &) ; echo up; sleep 1000", NULL };
+	char why[ISOLATE_WHY], got[8];
+	int out[2], tell[2], status;
+	pid_t pid;
+
+	need_root();
+	assert_int_equal(isolate_plan(&plan, keys, 1, why), 0);
+	assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+	assert_int_equal(pipe2(tell, O_CLOEXEC), 0);
+	plan.log_fd = out[1];
+	pid = fork();
+	if (pid == 0)
+		child(tell[1], argv);
+	close(out[1]);
+	assert_int_equal(read(out[0], got, 3), 3);
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(read(out[0], got, 1), 0); /* ends only when the last one that holds it is gone */
+	close(out[0]);
+	close(tell[0]);
+	close(tell[1]);
+	isolate_plan_free(&plan);
 }
 
 static void init_passes_on_signals(void **state)
@@ -417,7 +445,7 @@ static void init_passes_on_signals(void **state)
 	assert_int_equal(pipe2(tell, O_CLOEXEC), 0);
 	plan.log_fd = out[1];
 	plan.session = true;
-	pid = (pid_t)syscall(SYS_clone, isolate_clone_flags(&plan) | SIGCHLD, 0, 0, 0, 0);
+	pid = fork();
 	if (pid == 0)
 		child(tell[1], argv);
 	close(out[1]);
@@ -452,6 +480,7 @@ int main(void)
 		cmocka_unit_test(namespaces_as_root),
 		cmocka_unit_test(namespaces_as_a_user),
 		cmocka_unit_test(status_and_signals_pass_init),
+		cmocka_unit_test(a_killed_unit_leaves_nothing),
 		cmocka_unit_test(init_passes_on_signals),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
