@@ -157,6 +157,9 @@ void power_off(struct guest *g, int what); /* orderly; PID 1: does not return */
 /* sudo.c */
 int sudo_main(int argc, char **argv);
 
+/* sync.c: --sync-list, --sync-apply */
+int sync_main(int argc, char **argv);
+
 /* hostnamectl.c */
 int hostnamectl_main(int argc, char **argv);
 

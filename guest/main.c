@@ -15,6 +15,8 @@ static const char usage[] =
 	"\n"
 	"  croft-guest --service        serve croft's port; for a service manager to start\n"
 	"  croft-guest --port FD|PATH   serve a socket: an open descriptor's number, or a path to listen on\n"
+	"  croft-guest --sync-list DIR [STAGE], --sync-apply STAGE DIR [--delete]\n"
+	"                               the guest's part of croft's pushes of apps\n"
 	"  croft-guest --version\n"
 	"\n"
 	"As PID 1 it boots the machine; called as sudo or hostnamectl it stands for them in the tiny guest.\n";
@@ -116,6 +118,8 @@ int main(int argc, char **argv)
 		fputs("croft-guest: only for root\n", stderr);
 		return 1;
 	}
+	if (argc > 2 && strncmp(argv[1], "--sync-", 7) == 0)
+		return sync_main(argc, argv);
 	if (argc == 2 && strcmp(argv[1], "--service") == 0)
 		return service();
 	if (argc == 3 && strcmp(argv[1], "--port") == 0)

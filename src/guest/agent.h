@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 struct agent;
@@ -55,6 +56,9 @@ struct agent_copy {
 	int mode;	    /* -1: kept */
 	void (*progress)(void *arg, uint64_t done, uint64_t total);
 	void *arg;
+	/* push: regular files that are sent; NULL: all. path is relative to src. */
+	bool (*want)(void *arg, const char *path, const struct stat *st);
+	void *want_arg;
 };
 #define AGENT_COPY_INIT { .recursive_ok = true, .mode = -1 }
 /*
@@ -64,6 +68,23 @@ struct agent_copy {
  */
 int agent_push(struct agent *a, const char *src, const char *dst, const struct agent_copy *c, struct error **err);
 int agent_pull(struct agent *a, const char *src, const char *dst, const struct agent_copy *c, struct error **err);
+
+/*
+ * Makes the folder (or file) dst in the guest equal to src, sending only what differs. A file is taken for unchanged when
+ * neither the host's (inode, change time, size) nor the guest's differ from what `memory` holds of the last sync, so that
+ * equal times and sizes of different contents deceive nobody, restored snapshots neither. The new folder takes the place of
+ * the old one in one step. What only the guest has stays, unless `delete`.
+ */
+struct agent_sync {
+	const char *owner;	   /* "user:group" of what is sent; NULL: that of dst when it is there, else root */
+	bool delete;		   /* what src hasn't got goes, but for `keep` */
+	const char *const *keep;   /* paths below dst that are never deleted; or NULL */
+	struct buf *memory;	   /* of the last sync with this dst; replaced. Empty: everything is sent */
+	void (*progress)(void *arg, uint64_t done, uint64_t total);
+	void *arg;
+	uint64_t files, sent, bytes; /* out: files in src; those sent; their bytes */
+};
+int agent_sync(struct agent *a, const char *src, const char *dst, struct agent_sync *o, struct error **err);
 
 /* Facts of the guest as a JSON object: version, hostname, kernel, os, boot id, interfaces with addresses, uptime. New string. */
 char *agent_facts(struct agent *a, int timeout_ms, struct error **err);

@@ -100,7 +100,9 @@ int agent_push(struct agent *a, const char *src, const char *dst, const struct a
 	s.out = tree_out_open(src, o->recursive_ok, &e);
 	if (!s.out)
 		return copy_error(err, &e);
-	if (o->progress)
+	if (o->want)
+		tree_out_filter(s.out, o->want, o->want_arg);
+	else if (o->progress)
 		s.total = content_size(AT_FDCWD, src, 0);
 	item_str(&items, FRAME_K_PATH, dst);
 	item_str(&items, FRAME_K_INTO, tree_base_name(src, into));

@@ -22,6 +22,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #define TREE_ENTRY 40
@@ -37,6 +38,8 @@ struct tree_error {
 struct tree_out;
 /* path may be a link: it is copied as a link. dirs: directories allowed. NULL: *e is set. */
 struct tree_out *tree_out_open(const char *path, bool dirs, struct tree_error *e);
+/* From here on regular files that `want` refuses are left out; those with more than one name are never asked about. */
+void tree_out_filter(struct tree_out *t, bool (*want)(void *arg, const char *path, const struct stat *st), void *arg);
 /* Next bytes of the stream: how many (1..n), 0 at its end, -1 with *e. n at least 8 KiB. */
 ssize_t tree_out_read(struct tree_out *t, uint8_t *buf, size_t n, struct tree_error *e);
 void tree_out_free(struct tree_out *t); /* NULL allowed */

@@ -34,6 +34,8 @@ struct tree_out {
 	char path[TREE_PATH_MAX + 1];
 	struct level *levels;
 	size_t depth;
+	bool (*want)(void *arg, const char *path, const struct stat *st);
+	void *want_arg;
 	void *seen; /* tsearch: files with more than one name */
 	/* the file that is being sent */
 	int fd;
@@ -251,6 +253,8 @@ static int emit(struct tree_out *t, int dirfd, const char *name, struct tree_err
 	}
 	switch (st.st_mode & S_IFMT) {
 	case S_IFREG:
+		if (t->want && st.st_nlink == 1 && !t->want(t->want_arg, t->path, &st))
+			return 0;
 		if (begin_file(t, dirfd, name, &st, e) < 0)
 			return -1;
 		head_entry(t, 'f', &st, NULL, 0);
@@ -373,6 +377,12 @@ struct tree_out *tree_out_open(const char *path, bool dirs, struct tree_error *e
 		return NULL;
 	}
 	return t;
+}
+
+void tree_out_filter(struct tree_out *t, bool (*want)(void *arg, const char *path, const struct stat *st), void *arg)
+{
+	t->want = want;
+	t->want_arg = arg;
 }
 
 ssize_t tree_out_read(struct tree_out *t, uint8_t *buf, size_t n, struct tree_error *e)

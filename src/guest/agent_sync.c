@@ -1,0 +1,364 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The guest lists what it has (guest/sync.c), the host compares, sends what differs into a folder beside the target, and the guest
+ * makes of both the new target. The memory is text, a line for each file of src: what the host's file and the guest's were when
+ * they were last the same.
+ */
+#include "agent.h"
+
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/map.h"
+#include "base/mem.h"
+#include "base/path.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define LIST_MS 120000
+#define APPLY_MS 600000
+
+struct entry {
+	char type;
+	char *facts;  /* what identifies this state of it */
+	char *target; /* of a link */
+	uint32_t uid, gid;
+	uint64_t size;
+};
+struct sync {
+	struct agent_sync *o;
+	struct map there;    /* path -> struct entry of the guest */
+	struct map memory;   /* path -> "HOST|GUEST" facts of the last sync */
+	struct map here;     /* path -> struct entry of the host */
+	struct map changed;  /* path -> what is sent */
+	bool absent;
+	uint64_t links_changed, dirs_changed;
+};
+
+static void entry_free(void *p)
+{
+	struct entry *e = p;
+
+	free(e->facts);
+	free(e->target);
+	free(e);
+}
+
+static void sync_clear(struct sync *s)
+{
+	map_free(&s->there);
+	map_free(&s->memory);
+	map_free(&s->here);
+	map_free(&s->changed);
+}
+
+/* "TYPE MODE UID GID SIZE MTIME CTIME INO PATH\0TARGET\0"... */
+static int parse_list(struct sync *s, const struct buf *b, struct error **err)
+{
+	const char *p = b->data, *end = b->data + b->len;
+
+	while (p < end) {
+		unsigned mode, uid, gid;
+		unsigned long long size;
+		int at = 0;
+		char type;
+		struct entry *e;
+		const char *path, *target;
+
+		if (!memchr(p, 0, (size_t)(end - p)) ||
+			sscanf(p, "%c %o %u %u %llu %*s %*s %*s%n", &type, &mode, &uid, &gid, &size, &at) != 5 || !at || p[at] != ' ')
+			return error_set(err, ERR_FAILED, "the guest's list of files cannot be understood");
+		path = p + at + 1;
+		target = path + strlen(path) + 1;
+		if (target >= end || !memchr(target, 0, (size_t)(end - target)))
+			return error_set(err, ERR_FAILED, "the guest's list of files is cut off");
+		e = xcalloc(1, sizeof(*e));
+		*e = (struct entry){ .type = type, .facts = xstrndup(p, (size_t)at), .target = xstrdup(target), .uid = uid, .gid = gid,
+			.size = size };
+		map_set(&s->there, path, e);
+		p = target + strlen(target) + 1;
+	}
+	return 0;
+}
+
+static int list_guest(struct sync *s, struct agent *a, const char *dst, const char *stage, struct error **err)
+{
+	const char *argv[] = { "croft-guest", "--sync-list", dst, stage, NULL };
+	_cleanup_buf_ struct buf out = BUF_INIT, said = BUF_INIT;
+	struct agent_exec x = AGENT_EXEC_INIT;
+	int status = 0;
+
+	map_free(&s->there);
+	s->there = (struct map){ .free_value = entry_free };
+	x.argv = argv;
+	x.out = &out;
+	x.err = &said;
+	x.timeout_ms = LIST_MS;
+	if (agent_exec(a, &x, &status, err) < 0)
+		return error_wrap(err, "list %s", dst);
+	s->absent = status == 3;
+	if (status == 3)
+		return 0;
+	if (status)
+		return error_set(err, ERR_FAILED, "list %s: %s", dst, said.len ? buf_str(&said) : "the guest's croft-guest is too old");
+	return parse_list(s, &out, err);
+}
+
+static char *host_facts(const struct stat *st)
+{
+	return xasprintf("%" PRIu64 ":%" PRIu64 ":%lld:%lld.%09ld:%o", (uint64_t)st->st_dev, (uint64_t)st->st_ino, (long long)st->st_size,
+		(long long)st->st_ctim.tv_sec, st->st_ctim.tv_nsec, (unsigned)st->st_mode);
+}
+
+static int scan(struct sync *s, int dir, const char *name, const char *path, struct error **err)
+{
+	_cleanup_closedir_ DIR *d = NULL;
+	struct entry *e;
+	struct stat st;
+	int fd;
+
+	if (fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		return error_errno(err, errno, "%s", *path ? path : name);
+	e = xcalloc(1, sizeof(*e));
+	e->type = S_ISREG(st.st_mode) ? 'f' : S_ISDIR(st.st_mode) ? 'd' : S_ISLNK(st.st_mode) ? 'l' : '?';
+	e->facts = host_facts(&st);
+	e->size = (uint64_t)st.st_size;
+	if (e->type == 'l') {
+		char text[4096];
+		ssize_t n = readlinkat(dir, name, text, sizeof(text) - 1);
+
+		text[n > 0 ? n : 0] = '\0';
+		e->target = xstrdup(text);
+	}
+	/* Files with several names are always sent: who is linked to whom must arrive whole. */
+	if (e->type == 'f' && st.st_nlink > 1)
+		e->type = 'h';
+	map_set(&s->here, path, e);
+	if (e->type != 'd')
+		return 0;
+	fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	d = fd < 0 ? NULL : fdopendir(fd);
+	if (!d)
+		return error_errno(err, errno, "%s", *path ? path : name);
+	for (struct dirent *ent; (ent = readdir(d));) {
+		_cleanup_free_ char *sub = xasprintf("%s%s%s", path, *path ? "/" : "", ent->d_name);
+
+		if (strcmp(ent->d_name, ".") && strcmp(ent->d_name, "..") && scan(s, fd, ent->d_name, sub, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* "HOST|GUEST PATH\0"... */
+static void read_memory(struct sync *s)
+{
+	const struct buf *b = s->o->memory;
+	const char *p = b->data, *end = p + b->len;
+
+	s->memory.free_value = free;
+	while (p && p < end && memchr(p, 0, (size_t)(end - p))) {
+		const char *tab = strchr(p, '\t');
+
+		if (tab)
+			map_set(&s->memory, tab + 1, xstrndup(p, (size_t)(tab - p)));
+		p += strlen(p) + 1;
+	}
+}
+
+static char *both(const struct entry *here, const struct entry *there)
+{
+	return xasprintf("%s|%s", here->facts, there->facts);
+}
+
+static bool same(const struct sync *s, const char *path, const struct entry *here)
+{
+	const struct entry *there = map_get(&s->there, path);
+	const char *known = map_get(&s->memory, path);
+	_cleanup_free_ char *now = there && here->type == 'f' ? both(here, there) : NULL;
+
+	if (!there)
+		return false;
+	if (here->type == 'd')
+		return there->type == 'd';
+	if (here->type == 'l')
+		return there->type == 'l' && !strcmp(here->target, there->target);
+	return now && known && !strcmp(now, known);
+}
+
+static void compare(struct sync *s, uint64_t *total)
+{
+	MAP_FOR(&s->here, it)
+	{
+		const struct entry *e = it->value;
+
+		s->o->files += e->type == 'f' || e->type == 'h';
+		if (same(s, it->key, e))
+			continue;
+		map_set(&s->changed, it->key, it->value);
+		if (e->type == 'f' || e->type == 'h') {
+			s->o->sent++;
+			s->o->bytes += e->size;
+			*total += e->size;
+		}
+	}
+}
+
+static bool protected_path(const struct sync *s, const char *path)
+{
+	for (size_t i = 0; s->o->keep && s->o->keep[i]; i++) {
+		size_t n = strlen(s->o->keep[i]);
+
+		while (n && s->o->keep[i][n - 1] == '/')
+			n--;
+		if (!strncmp(path, s->o->keep[i], n) && (path[n] == '/' || !path[n]))
+			return true;
+	}
+	return false;
+}
+
+/* With delete: what the guest has and src has not. */
+static bool surplus(const struct sync *s)
+{
+	if (!s->o->delete)
+		return false;
+	MAP_FOR(&s->there, it)
+	if (!map_has(&s->here, it->key) && !protected_path(s, it->key))
+		return true;
+	return false;
+}
+
+static bool want(void *arg, const char *path, const struct stat *st)
+{
+	const struct sync *s = arg;
+
+	return map_has(&s->changed, path);
+}
+
+/* What stays of the old folder, for --delete. */
+static int keep_file(struct sync *s, struct error **err)
+{
+	_cleanup_buf_ struct buf b = BUF_INIT;
+	_cleanup_close_ int fd = memfd_create("croft-keep", MFD_CLOEXEC);
+
+	MAP_FOR(&s->here, it)
+	buf_add(&b, it->key, strlen(it->key) + 1);
+	for (size_t i = 0; s->o->keep && s->o->keep[i]; i++) {
+		size_t n = strlen(s->o->keep[i]);
+
+		while (n && s->o->keep[i][n - 1] == '/')
+			n--;
+		/* All below it, and the folders on the way to it. */
+		buf_add(&b, s->o->keep[i], n);
+		buf_add(&b, "/", 2);
+		for (size_t k = 1; k < n; k++)
+			if (s->o->keep[i][k] == '/') {
+				buf_add(&b, s->o->keep[i], k);
+				buf_addc(&b, '\0');
+			}
+	}
+	if (fd < 0 || file_write_all(fd, b.data, b.len, "list of files", err) < 0 || lseek(fd, 0, SEEK_SET) < 0)
+		return error_errno(err, errno, "list of files");
+	return STEAL_FD(fd);
+}
+
+static int apply(struct sync *s, struct agent *a, const char *stage, const char *dst, struct error **err)
+{
+	const char *argv[] = { "croft-guest", "--sync-apply", stage, dst, s->o->delete ? "--delete" : NULL, NULL };
+	_cleanup_close_ int keep = s->o->delete ? keep_file(s, err) : -1;
+	_cleanup_buf_ struct buf said = BUF_INIT;
+	struct agent_exec x = AGENT_EXEC_INIT;
+	int status = 0;
+
+	if (s->o->delete && keep < 0)
+		return -1;
+	x.argv = argv;
+	x.in_fd = keep;
+	x.err = &said;
+	x.timeout_ms = APPLY_MS;
+	if (agent_exec(a, &x, &status, err) < 0)
+		return error_wrap(err, "sync %s", dst);
+	return status ? error_set(err, ERR_FAILED, "sync %s: %s", dst, buf_str(&said)) : 0;
+}
+
+static void remember(struct sync *s)
+{
+	buf_clear(s->o->memory);
+	MAP_FOR(&s->here, it)
+	{
+		const struct entry *e = it->value, *there = map_get(&s->there, it->key);
+		_cleanup_free_ char *facts = there && e->type == 'f' ? both(e, there) : NULL;
+
+		if (!facts)
+			continue;
+		buf_addf(s->o->memory, "%s\t%s", facts, it->key);
+		buf_addc(s->o->memory, '\0');
+	}
+}
+
+static int send_changes(struct sync *s, struct agent *a, const char *src, const char *dst, const char *stage, struct error **err)
+{
+	const struct entry *root = map_get(&s->there, ""), *own = map_get(&s->here, "");
+	_cleanup_free_ char *owner = s->o->owner ? xstrdup(s->o->owner)
+				     : root	 ? xasprintf("%u:%u", root->uid, root->gid)
+						 : xstrdup("0:0");
+	struct agent_copy c = AGENT_COPY_INIT;
+	bool folder = own->type == 'd';
+
+	c.owner = owner;
+	c.progress = s->o->progress;
+	c.arg = s->o->arg;
+	c.want = folder ? want : NULL;
+	c.want_arg = s;
+	if (!folder)
+		return agent_push(a, src, dst, &c, err);
+	return agent_push(a, src, stage, &c, err) < 0 || apply(s, a, stage, dst, err) < 0 ? -1 : 0;
+}
+
+int agent_sync(struct agent *a, const char *src, const char *dst, struct agent_sync *o, struct error **err)
+{
+	_cleanup_free_ char *clean = xstrdup(dst), *dir = NULL, *stage = NULL, *real = realpath(src, NULL);
+	struct sync s = { .o = o, .here = { .free_value = entry_free } };
+	const struct entry *own, *there;
+	uint64_t total = 0;
+	int rc = -1;
+
+	o->files = o->sent = o->bytes = 0;
+	if (!real)
+		return error_errno(err, errno, "%s", src);
+	for (size_t n = strlen(clean); n > 1 && clean[n - 1] == '/'; n--)
+		clean[n - 1] = '\0';
+	if (clean[0] != '/' || !clean[1])
+		return error_set(err, ERR_USAGE, "%s: the target must be an absolute path other than /", dst);
+	dir = path_dirname(clean);
+	stage = xasprintf("%s/.croft-sync-%s", strcmp(dir, "/") ? dir : "", path_basename(clean));
+	if (list_guest(&s, a, clean, stage, err) == 0 && scan(&s, AT_FDCWD, real, "", err) == 0) {
+		own = map_get(&s.here, "");
+		there = map_get(&s.there, "");
+		if (own->type != 'd' && there && there->type == 'd') {
+			/* A file for a folder goes into it, under its own name. */
+			_cleanup_free_ char *inside = path_join(clean, path_basename(real));
+
+			sync_clear(&s);
+			return agent_sync(a, src, inside, o, err);
+		}
+		read_memory(&s);
+		compare(&s, &total);
+		rc = 0;
+		if (s.changed.len || s.absent || surplus(&s)) {
+			rc = send_changes(&s, a, real, clean, stage, err);
+			if (rc == 0)
+				rc = list_guest(&s, a, clean, NULL, err);
+			if (rc == 0)
+				remember(&s);
+		}
+	}
+	sync_clear(&s);
+	return rc;
+}
