@@ -100,5 +100,10 @@ int group_clean(const char *name, struct error **err);
 int group_info(const struct group *g, struct buf *json, struct error **err);
 /* Shell commands as root on a node, one after the other, streams to ours; the first that fails ends it, its status is *status. */
 int group_run(const struct group *g, const char *node, const struct strv *commands, int *status, struct error **err);
+char *group_net_dir(const char *name); /* DATA/groups/NAME/net; new */
+/* One request to the network process of a group (net/net.h); new string. ERR_STATE when it doesn't run. */
+char *group_net_request(const char *name, const char *json, struct error **err);
+/* The network directory of a group whose network runs; else ERR_NOT_FOUND, ERR_STATE with what to do. New. */
+char *group_net_running(const char *name, struct error **err);
 
 #endif

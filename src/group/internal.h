@@ -7,7 +7,6 @@
 #include "machine/machine.h"
 
 char *group_record_dir(const char *name);	       /* DATA/groups/NAME; new */
-char *group_net_dir(const char *name);		       /* DATA/groups/NAME/net; new */
 /* Held while a command changes the group; made when absent. Returns the fd. */
 int group_lock(const char *name, struct error **err);
 

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <jansson.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -58,6 +59,23 @@ static int read_line(int fd, int timeout_ms, struct buf *b, const char *what, st
 	}
 }
 
+/* An answer {"ok":false,...} as the error that it stands for. */
+static bool refused(const char *answer, struct error **err)
+{
+	json_t *j = json_loads(answer, 0, NULL);
+	const json_t *cls = json_object_get(j, "class");
+	const char *msg = json_string_value(json_object_get(j, "error")), *hint = json_string_value(json_object_get(j, "hint"));
+	bool ok = json_is_true(json_object_get(j, "ok"));
+
+	if (!ok) {
+		error_set(err, json_is_integer(cls) ? (enum error_class)json_integer_value(cls) : ERR_FAILED, "%s", msg ? msg : answer);
+		if (hint)
+			error_hint(err, "%s", hint);
+	}
+	json_decref(j);
+	return !ok;
+}
+
 char *net_request(const char *dir, const char *json, int timeout_ms, struct error **err)
 {
 	_cleanup_free_ char *path = path_join(dir, "control.sock"), *line = xasprintf("%s\n", json);
@@ -72,11 +90,7 @@ char *net_request(const char *dir, const char *json, int timeout_ms, struct erro
 	if (fd < 0 || file_write_all(fd, line, strlen(line), path, err) < 0 ||
 		read_line(fd, timeout_ms, &b, "the group's network process", err) < 0)
 		return NULL;
-	if (strstr(b.data, "\"ok\":false") == b.data + 1) {
-		error_set(err, ERR_FAILED, "the group's network process: %s", b.data);
-		return NULL;
-	}
-	return buf_steal(&b);
+	return refused(b.data, err) ? NULL : buf_steal(&b);
 }
 
 int net_configure(const char *dir, const char *json, struct error **err)
@@ -140,7 +154,7 @@ int net_start(const char *dir, struct error **err)
 int net_stop(const char *dir, struct error **err)
 {
 	_cleanup_free_ char *path = path_join(dir, "net.pid"),
-			    *sock = path_join(dir, "control.sock");
+			    *sock = path_join(dir, "control.sock"), *faults = path_join(dir, "faults.json");
 	_cleanup_error_ struct error *e = NULL;
 	_cleanup_close_ int fd = -1;
 	struct proc_id id;
@@ -155,5 +169,5 @@ int net_stop(const char *dir, struct error **err)
 		}
 	}
 	/* What a killed one left. */
-	return file_unlink(path, err) < 0 || file_unlink(sock, err) < 0 ? -1 : 0;
+	return file_unlink(path, err) < 0 || file_unlink(sock, err) < 0 || file_unlink(faults, err) < 0 ? -1 : 0;
 }

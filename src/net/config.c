@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "net/faults.h"
 #include "net/zone.h"
 #include "base/cleanup.h"
 #include "base/file.h"
@@ -252,7 +253,8 @@ int net_load(struct net *n, struct error **err)
 	for (struct zone *z = n->zones; z; z = z->next)
 		z->net = n;
 	if (start_outside(n, err) < 0 ||
-		read_forwards(n, json_object_get(root, "forwards"), err) < 0)
+		read_forwards(n, json_object_get(root, "forwards"), err) < 0 ||
+		(n->faults && faults_load(n->faults, root, err) < 0))
 		rc = -1;
 	json_decref(root);
 	return rc;

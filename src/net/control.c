@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* DIR/control.sock: one JSON request a line, one JSON answer a line. */
-#include "net/zone.h"
+#include "net/faults.h"
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/mem.h"
@@ -37,25 +37,42 @@ static void format_ip(uint32_t ip, char out[16])
 static json_t *port_status(const struct port *p)
 {
 	char ip[16], mac[18];
+	json_t *j;
 
 	format_ip(p->ip, ip);
 	snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", p->mac[0], p->mac[1], p->mac[2],
 		p->mac[3], p->mac[4], p->mac[5]);
-	return json_pack("{s:s, s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I}", "node", p->node,
+	j = json_pack("{s:s, s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I}", "node", p->node,
 		"zone", p->zone->name, "address", ip, "mac", mac, "connected", p->fd >= 0,
 		"frames_from", (json_int_t)p->rx_frames, "bytes_from", (json_int_t)p->rx_bytes,
 		"frames_to", (json_int_t)p->tx_frames, "bytes_to", (json_int_t)p->tx_bytes,
 		"dropped", (json_int_t)p->dropped, "spoofed", (json_int_t)p->spoofed);
+	faults_port_status(p, j);
+	return j;
+}
+
+static json_t *zone_status(const struct zone *z)
+{
+	char prefix[16], gateway[16], whole[24];
+
+	format_ip(z->prefix, prefix);
+	format_ip(z->gateway, gateway);
+	snprintf(whole, sizeof(whole), "%s/%u", prefix, z->prefix_len);
+	return json_pack("{s:s, s:s, s:s, s:s, s:b}", "name", z->name, "prefix", whole, "gateway", gateway, "domain", z->domain, "outside",
+		z->has_outside);
 }
 
 static json_t *status(const struct net *n)
 {
-	json_t *ports = json_array();
+	json_t *ports = json_array(), *zones = json_array();
 
-	for (const struct zone *z = n->zones; z; z = z->next)
+	for (const struct zone *z = n->zones; z; z = z->next) {
+		json_array_append_new(zones, zone_status(z));
 		for (const struct port *p = z->gw->next; p; p = p->next)
 			json_array_append_new(ports, port_status(p));
-	return json_pack("{s:b, s:s, s:o}", "ok", 1, "group", n->group, "ports", ports);
+	}
+	return json_pack("{s:b, s:s, s:o, s:o, s:o}", "ok", 1, "group", n->group, "zones", zones, "ports", ports, "faults",
+		faults_state(n->faults));
 }
 
 static json_t *handle(struct net *n, const char *line)
@@ -64,7 +81,11 @@ static json_t *handle(struct net *n, const char *line)
 	const char *op = json_string_value(json_object_get(request, "op"));
 	_cleanup_error_ struct error *e = NULL;
 
-	if (op && !strcmp(op, "reload") && net_load(n, &e) < 0) {
+	if (op && (answer = faults_op(n->faults, op, request, &e))) {
+		/* done */
+	} else if (e) {
+		answer = json_pack("{s:b, s:i, s:s, s:s?}", "ok", 0, "class", (int)e->cls, "error", e->msg, "hint", e->hint);
+	} else if (op && !strcmp(op, "reload") && net_load(n, &e) < 0) {
 		answer = json_pack("{s:b, s:s}", "ok", 0, "error", e->msg);
 	} else if (op && (!strcmp(op, "reload") || !strcmp(op, "attach"))) {
 		net_connect_all(n);

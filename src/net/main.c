@@ -7,7 +7,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/proc.h"
-#include "net/zone.h"
+#include "net/faults.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -81,6 +81,7 @@ static int serve(struct net *n, struct error **err)
 	loop_signal(n->loop, SIGINT, on_term, n->loop);
 	n->retry = loop_timer(n->loop, 1, on_retry, n);
 	n->resolver = resolver_new(n);
+	n->faults = faults_new(n);
 	if (net_load(n, err) < 0)
 		return -1;
 	control = control_new(n, err);
@@ -120,6 +121,7 @@ int main(int argc, char **argv)
 		puts(e->msg);
 	net_clear(&n);
 	resolver_free(n.resolver);
+	faults_free(n.faults);
 	loop_free(n.loop);
 	pid_path = path_join(n.dir, "net.pid");
 	unlink(pid_path);

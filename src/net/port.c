@@ -4,8 +4,8 @@
  * net/stream.c). QEMU listens and we connect, so that this process may end and come back while
  * machines run.
  */
+#include "net/faults.h"
 #include "net/guard.h"
-#include "net/zone.h"
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -67,7 +67,24 @@ static void enqueue(struct port *p, const void *data, size_t n)
 	p->tx_len += n;
 }
 
+void port_mark(struct port *p)
+{
+	p->impaired = p->cut || p->links[FAULT_IN];
+}
+
 void port_send(struct port *p, const uint8_t *frame, size_t len)
+{
+	struct net *n = p->zone->net;
+
+	if (p->impaired && faults_cut(p, n->origin))
+		p->cut_frames++;
+	else if (p->links[FAULT_IN])
+		link_input(p->links[FAULT_IN], n->origin, frame, len);
+	else
+		port_write(p, frame, len);
+}
+
+void port_write(struct port *p, const uint8_t *frame, size_t len)
 {
 	uint8_t head[4];
 	size_t sent = 0;
@@ -128,6 +145,8 @@ static bool take_frames(struct port *p)
 static void on_port(void *arg, uint32_t events)
 {
 	struct port *p = arg;
+	struct net *net = p->zone->net;
+	bool whole;
 	ssize_t n;
 
 	if (events & EPOLLOUT)
@@ -142,7 +161,10 @@ static void on_port(void *arg, uint32_t events)
 		return;
 	}
 	p->rx_len += (size_t)n;
-	if (!take_frames(p)) {
+	links_enter(net->faults->links, 0);
+	whole = take_frames(p);
+	links_leave(net->faults->links);
+	if (!whole) {
 		log_warn("%s: sent what is not a frame; disconnected", p->node);
 		lost(p);
 	}
@@ -170,6 +192,7 @@ void port_connect(struct port *p)
 void port_free(struct port *p)
 {
 	port_disconnect(p);
+	faults_port_gone(p);
 	strv_free(&p->names);
 	free(p->node);
 	free(p->socket);

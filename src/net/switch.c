@@ -3,6 +3,7 @@
  * The switch. Each port's MAC and address are fixed by the group, so there is nothing to learn and
  * no table that a guest could fill: a frame that its sender may not send (guard.c) is dropped and counted.
  */
+#include "net/faults.h"
 #include "net/guard.h"
 #include "net/ip.h"
 #include "net/zone.h"
@@ -32,16 +33,10 @@ static void flood(struct zone *z, const struct port *from, const uint8_t *f, siz
 			port_send(p, f, len);
 }
 
-void zone_input(struct zone *z, struct port *from, const uint8_t *f, size_t len)
+void zone_forward(struct zone *z, struct port *from, const uint8_t *f, size_t len)
 {
 	struct port *to;
 
-	if (len < ETH_BYTES)
-		return;
-	if (from->kind == PORT_MACHINE && !guard_allows(from, f, len)) {
-		from->spoofed++;
-		return;
-	}
 	if (f[0] & 1) {
 		flood(z, from, f, len);
 		return;
@@ -49,4 +44,24 @@ void zone_input(struct zone *z, struct port *from, const uint8_t *f, size_t len)
 	to = zone_by_mac(z, f);
 	if (to && to != from)
 		port_send(to, f, len);
+}
+
+void zone_input(struct zone *z, struct port *from, const uint8_t *f, size_t len)
+{
+	uint32_t *origin = &z->net->origin, was = *origin;
+
+	if (len < ETH_BYTES)
+		return;
+	if (from->kind == PORT_MACHINE && !guard_allows(from, f, len)) {
+		from->spoofed++;
+		return;
+	}
+	/* What a router leads on stays that of the machine that sent it. */
+	if (!was)
+		*origin = from->id;
+	if (from->links[FAULT_OUT])
+		link_input(from->links[FAULT_OUT], *origin, f, len);
+	else
+		zone_forward(z, from, f, len);
+	*origin = was;
 }

@@ -22,6 +22,8 @@
 #define HOPS_MAX 16
 
 struct zone;
+struct faults;
+struct link;
 struct outside;
 struct resolver;
 
@@ -50,7 +52,12 @@ struct port {
 	struct loop_src *src;
 	uint8_t *rx, *tx; /* while connected */
 	size_t rx_len, tx_at, tx_len;
-	uint64_t rx_frames, rx_bytes, tx_frames, tx_bytes, dropped, spoofed;
+	uint64_t rx_frames, rx_bytes, tx_frames, tx_bytes, dropped, spoofed, cut_frames;
+	/* faults.c: */
+	uint32_t id;		/* of its node */
+	struct link *links[2];	/* what it sends, what it is sent; NULL: perfect */
+	const uint64_t *cut;	/* ids that it doesn't hear; NULL: it hears all */
+	bool impaired;		/* port_send has to look at the above */
 	struct port *next;
 };
 
@@ -73,6 +80,8 @@ struct net {
 	struct loop *loop;
 	struct zone *zones;
 	struct resolver *resolver;
+	struct faults *faults;
+	uint32_t origin; /* id of the node whose frame is on its way; 0: none's */
 	struct loop_src *retry; /* runs only while a port is not connected */
 	uint8_t *hop_space;	/* room for a frame for each router that a packet is inside of; see net_hop */
 	unsigned hops;
@@ -87,12 +96,18 @@ void net_clear(struct net *n);
 /* Tries once and never waits; quiet when nobody listens yet, or a stopped QEMU's queue is full. */
 void port_connect(struct port *p);
 void port_disconnect(struct port *p);
-void port_send(struct port *p, const uint8_t *frame, size_t len); /* queues or drops */
+/* A frame to the port's machine, through its link; queues or drops. */
+void port_send(struct port *p, const uint8_t *frame, size_t len);
+/* The same behind the link. */
+void port_write(struct port *p, const uint8_t *frame, size_t len);
+void port_mark(struct port *p); /* after a change of links or cut */
 void port_free(struct port *p);
 void net_connect_all(struct net *n); /* and arms the retry timer when some are left */
 
-/* switch.c: a frame comes in at a port and goes out where its destination says. */
+/* switch.c: a frame comes in at a port, through its link, and goes out where its destination says. */
 void zone_input(struct zone *z, struct port *from, const uint8_t *frame, size_t len);
+/* The same behind the link. */
+void zone_forward(struct zone *z, struct port *from, const uint8_t *frame, size_t len);
 struct port *zone_by_mac(const struct zone *z, const uint8_t mac[6]);
 struct port *zone_by_ip(const struct zone *z, uint32_t ip);
 
