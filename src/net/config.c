@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "net/faults.h"
+#include "net/nat.h"
 #include "net/zone.h"
 #include "base/cleanup.h"
 #include "base/file.h"
@@ -11,14 +12,14 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *text(const json_t *j, const char *key)
+const char *conf_text(const json_t *j, const char *key)
 {
 	const char *s = json_string_value(json_object_get(j, key));
 
 	return s ? s : "";
 }
 
-static int parse_ip(const char *s, uint32_t *ret, struct error **err)
+int conf_ip(const char *s, uint32_t *ret, struct error **err)
 {
 	struct in_addr a;
 
@@ -38,20 +39,19 @@ static int parse_mac(const char *s, uint8_t mac[6], struct error **err)
 	return error_set(err, ERR_USAGE, "net.json: '%s' is no MAC address", s);
 }
 
-static int parse_prefix(const char *s, struct zone *z, struct error **err)
+int conf_prefix(const char *s, uint32_t *prefix, unsigned *bits, struct error **err)
 {
 	const char *slash = strchr(s, '/');
 	_cleanup_free_ char *ip = slash ? xstrndup(s, (size_t)(slash - s)) : NULL;
-	int bits = slash ? atoi(slash + 1) : 0;
+	int n = slash ? atoi(slash + 1) : 0;
 
-	if (!ip || bits < 8 || bits > 30)
+	if (!ip || n < 8 || n > 30)
 		return error_set(
 			err, ERR_USAGE, "net.json: prefix '%s' is not ADDRESS/8 to /30", s);
-	z->prefix_len = (unsigned)bits;
-	z->mask = 0xffffffffu << (32 - bits);
-	if (parse_ip(ip, &z->prefix, err) < 0)
+	*bits = (unsigned)n;
+	if (conf_ip(ip, prefix, err) < 0)
 		return -1;
-	z->prefix &= z->mask;
+	*prefix &= 0xffffffffu << (32 - n);
 	return 0;
 }
 
@@ -65,6 +65,8 @@ static void zone_free(struct net *n, struct zone *z)
 		port_free(p);
 	}
 	outside_free(z->outside);
+	router_free(z->router);
+	free(z->routes);
 	free(z->name);
 	free(z->domain);
 	free(z);
@@ -95,21 +97,26 @@ static struct zone *find_zone(struct net *n, const char *name)
 static int read_zone(struct net *n, const json_t *j, struct error **err)
 {
 	struct zone *z = xcalloc(1, sizeof(*z));
+	json_int_t mtu;
 
 	z->net = n;
 	z->next = n->zones;
 	n->zones = z;
-	z->name = xstrdup(text(j, "name"));
-	z->domain = xstrdup(text(j, "domain"));
-	if (parse_prefix(text(j, "prefix"), z, err) < 0 ||
-		parse_ip(text(j, "gateway"), &z->gateway, err) < 0)
+	z->name = xstrdup(conf_text(j, "name"));
+	z->domain = xstrdup(conf_text(j, "domain"));
+	if (conf_prefix(conf_text(j, "prefix"), &z->prefix, &z->prefix_len, err) < 0 ||
+		conf_ip(conf_text(j, "gateway"), &z->gateway, err) < 0)
 		return -1;
+	z->mask = 0xffffffffu << (32 - z->prefix_len);
 	/* Its address in it: the same for life, and no machine's (those begin with 52:54). */
 	z->gateway_mac[0] = 0x52;
 	z->gateway_mac[1] = 0x55;
 	put32(z->gateway_mac + 2, z->gateway);
 	z->has_outside = json_is_true(json_object_get(j, "outside"));
-	z->mtu = 1500;
+	mtu = json_integer_value(json_object_get(j, "mtu"));
+	z->mtu = mtu ? (unsigned)mtu : 1500;
+	if (mtu && (mtu < 576 || mtu > 9000))
+		return error_set(err, ERR_USAGE, "net.json: zone %s: mtu %lld is not 576 to 9000", z->name, (long long)mtu);
 	z->gw = xcalloc(1, sizeof(*z->gw));
 	*z->gw = (struct port){ .zone = z, .kind = PORT_GATEWAY, .node = xstrdup("gateway"), .ip = z->gateway, .fd = -1 };
 	memcpy(z->gw->mac, z->gateway_mac, 6);
@@ -119,27 +126,27 @@ static int read_zone(struct net *n, const json_t *j, struct error **err)
 
 static int read_port(struct net *n, const json_t *j, struct error **err)
 {
-	struct zone *z = find_zone(n, text(j, "zone"));
+	struct zone *z = find_zone(n, conf_text(j, "zone"));
 	json_t *name;
 	struct port *p;
 	size_t i;
 
 	if (!z)
 		return error_set(err, ERR_USAGE,
-			"net.json: port %s is in zone '%s', which is not there", text(j, "node"),
-			text(j, "zone"));
+			"net.json: port %s is in zone '%s', which is not there", conf_text(j, "node"),
+			conf_text(j, "zone"));
 	p = xcalloc(1, sizeof(*p));
 	p->fd = -1;
 	p->zone = z;
 	p->next = z->gw->next;
 	z->gw->next = p;
-	p->node = xstrdup(text(j, "node"));
-	p->socket = xstrdup(text(j, "socket"));
+	p->node = xstrdup(conf_text(j, "node"));
+	p->socket = xstrdup(conf_text(j, "socket"));
 	json_array_foreach(json_object_get(j, "names"), i, name)
 		strv_add(&p->names, json_string_value(name) ? json_string_value(name) : "");
 	p->trusted = json_is_true(json_object_get(j, "trusted"));
-	if (parse_mac(text(j, "mac"), p->mac, err) < 0 ||
-		parse_ip(text(j, "address"), &p->ip, err) < 0)
+	if (parse_mac(conf_text(j, "mac"), p->mac, err) < 0 ||
+		conf_ip(conf_text(j, "address"), &p->ip, err) < 0)
 		return -1;
 	return 0;
 }
@@ -170,15 +177,15 @@ static int read_forwards(struct net *n, const json_t *list, struct error **err)
 		uint32_t ip = 0;
 
 		for (struct zone *z = n->zones; z && !to; z = z->next)
-			for (to = z->gw->next; to && strcmp(to->node, text(j, "node"));)
+			for (to = z->gw->next; to && strcmp(to->node, conf_text(j, "node"));)
 				to = to->next;
 		if (!to || !to->zone->outside || host_port < 1 || host_port > 65535 || port < 1 ||
 			port > 65535)
 			return error_set(err, ERR_USAGE,
 				"net.json: forward %zu to '%s' is not possible", i,
-				text(j, "node"));
-		if (parse_ip(*text(j, "host") ? text(j, "host") : "127.0.0.1", &ip, err) < 0 ||
-			outside_forward(to->zone->outside, !strcmp(text(j, "proto"), "udp"), ip,
+				conf_text(j, "node"));
+		if (conf_ip(*conf_text(j, "host") ? conf_text(j, "host") : "127.0.0.1", &ip, err) < 0 ||
+			outside_forward(to->zone->outside, !strcmp(conf_text(j, "proto"), "udp"), ip,
 				(uint16_t)host_port, to->ip, (uint16_t)port, err) < 0)
 			return -1;
 	}
@@ -221,6 +228,21 @@ static void keep_connections(struct net *old, struct net *new)
 	}
 }
 
+/* Translations go on when the configuration changes around them. */
+static void keep_nat(struct net *old, struct net *new)
+{
+	for (struct zone *z = new->zones; z; z = z->next) {
+		struct zone *was = find_zone(old, z->name);
+
+		if (z->router && z->router->nat && was && was->router && was->router->nat) {
+			json_t *state = nat_save(was->router->nat, loop_now());
+
+			nat_load(z->router->nat, state, loop_now());
+			json_decref(state);
+		}
+	}
+}
+
 int net_load(struct net *n, struct error **err)
 {
 	_cleanup_free_ char *path = path_join(n->dir, "net.json");
@@ -236,17 +258,20 @@ int net_load(struct net *n, struct error **err)
 	root = json_loads(buf_str(&b), 0, &je);
 	if (!root)
 		return error_set(err, ERR_USAGE, "%s:%d:%d: %s", path, je.line, je.column, je.text);
-	fresh.group = xstrdup(text(root, "group"));
+	fresh.group = xstrdup(conf_text(root, "group"));
 	json_array_foreach(json_object_get(root, "zones"), i, j) if (rc == 0) rc =
 		read_zone(&fresh, j, err);
 	json_array_foreach(json_object_get(root, "ports"), i, j) if (rc == 0) rc =
 		read_port(&fresh, j, err);
+	json_array_foreach(json_object_get(root, "zones"), i, j) if (rc == 0) rc =
+		router_read(find_zone(&fresh, conf_text(j, "name")), j, err);
 	if (rc < 0) {
 		net_clear(&fresh);
 		json_decref(root);
 		return -1;
 	}
 	keep_connections(n, &fresh);
+	keep_nat(n, &fresh);
 	net_clear(n); /* gives its host ports back before the new ones are taken */
 	n->zones = fresh.zones;
 	n->group = fresh.group;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* DIR/control.sock: one JSON request a line, one JSON answer a line. */
 #include "net/faults.h"
+#include "net/zoneops.h"
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/mem.h"
@@ -81,7 +82,7 @@ static json_t *handle(struct net *n, const char *line)
 	const char *op = json_string_value(json_object_get(request, "op"));
 	_cleanup_error_ struct error *e = NULL;
 
-	if (op && (answer = faults_op(n->faults, op, request, &e))) {
+	if (op && ((answer = faults_op(n->faults, op, request, &e)) || (!e && (answer = zone_op(n, op, request, &e))))) {
 		/* done */
 	} else if (e) {
 		answer = json_pack("{s:b, s:i, s:s, s:s?}", "ok", 0, "class", (int)e->cls, "error", e->msg, "hint", e->hint);
@@ -97,7 +98,7 @@ static json_t *handle(struct net *n, const char *line)
 		loop_stop(n->loop, 0);
 	} else {
 		answer = json_pack("{s:b, s:s}", "ok", 0, "error",
-			"not a request that is known: status, attach, reload, stop");
+			"not a request that is known: status, zones, nat, attach, reload, save, load, stop");
 	}
 	json_decref(request);
 	return answer;

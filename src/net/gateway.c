@@ -2,33 +2,11 @@
 /*
  * A zone's gateway: answers ARP, ping, DHCP and DNS at its address and leads on what is for elsewhere.
  */
-#include "net/ip.h"
-#include "net/zone.h"
+#include "net/routing.h"
 
 #include <string.h>
-#include <sys/mman.h>
 
 #define UDP_MAX 1472 /* what fits into one Ethernet frame; longer answers are cut by their makers */
-
-uint8_t *net_hop(struct net *n)
-{
-	/* Mapped, not allocated: only what is written to takes memory. */
-	if (!n->hop_space) {
-		void *p = mmap(NULL, HOPS_MAX * (size_t)FRAME_MAX_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-		if (p == MAP_FAILED)
-			return NULL;
-		n->hop_space = p;
-	}
-	if (n->hops == HOPS_MAX)
-		return NULL;
-	return n->hop_space + n->hops++ * (size_t)FRAME_MAX_BYTES;
-}
-
-void net_hop_end(struct net *n)
-{
-	n->hops--;
-}
 
 static void frame_header(const struct zone *z, uint8_t *f, const uint8_t to[6], uint16_t type)
 {
@@ -54,53 +32,9 @@ void gateway_send_udp(struct zone *z, const uint8_t mac[6], uint32_t to, uint16_
 	memcpy(udp + UDP_BYTES, payload, len);
 	sum = inet_checksum(udp, UDP_BYTES + len, pseudo4(z->gateway, to, IPPROTO_UDP, UDP_BYTES + len));
 	put16(udp + 6, sum ? sum : 0xffff);
+	z->gw->rx_frames++;
+	z->gw->rx_bytes += ETH_BYTES + IP4_BYTES + UDP_BYTES + len;
 	zone_input(z, z->gw, f, ETH_BYTES + IP4_BYTES + UDP_BYTES + len);
-}
-
-static void answer_arp(struct zone *z, const uint8_t *f, size_t len)
-{
-	uint8_t r[ETH_BYTES + 28];
-
-	if (len < sizeof(r) || get16(f + 14) != 1 || get16(f + 16) != ETHERTYPE_IPV4 || f[18] != 6 || f[19] != 4 ||
-		get16(f + 20) != 1 || get32(f + 38) != z->gateway)
-		return;
-	frame_header(z, r, f + 6, ETHERTYPE_ARP);
-	memcpy(r + 14, f + 14, 6);
-	put16(r + 20, 2);
-	memcpy(r + 22, z->gateway_mac, 6);
-	put32(r + 28, z->gateway);
-	memcpy(r + 32, f + 22, 10);
-	zone_input(z, z->gw, r, sizeof(r));
-}
-
-/* An IPv4 packet that is made by the gateway, to where a frame came from. */
-static void reply(struct zone *z, const uint8_t *to, uint8_t *r, size_t len)
-{
-	frame_header(z, r, to, ETHERTYPE_IPV4);
-	zone_input(z, z->gw, r, ETH_BYTES + len);
-}
-
-static void answer_ping(struct zone *z, const uint8_t *from, const struct ip4 *p)
-{
-	uint8_t r[ETH_BYTES + IP4_BYTES + UDP_MAX], *m = r + ETH_BYTES + IP4_BYTES;
-	size_t n = p->len - p->hlen;
-
-	if (n < ICMP_BYTES || n > UDP_MAX || p->h[p->hlen] != 8 || (p->frag & (IP4_MF | IP4_OFFSET)) || inet_checksum(p->h + p->hlen, n, 0))
-		return;
-	ip4_header(r + ETH_BYTES, IPPROTO_ICMP, z->gateway, p->src, n);
-	memcpy(m, p->h + p->hlen, n);
-	m[0] = 0;
-	put16(m + 2, checksum_change16(get16(m + 2), 0x0800 | m[1], m[1]));
-	reply(z, from, r, IP4_BYTES + n);
-}
-
-static void refuse(struct zone *z, const uint8_t *from, const struct ip4 *p, uint8_t type, uint8_t code, uint32_t extra)
-{
-	uint8_t r[ETH_BYTES + ICMP_ERROR_MAX];
-	size_t n = icmp_error(r + ETH_BYTES, z->gateway, p, type, code, extra);
-
-	if (n)
-		reply(z, from, r, n);
 }
 
 static void on_dhcp(struct zone *z, struct port *from, const uint8_t *msg, size_t len)
@@ -154,34 +88,29 @@ static void to_gateway(struct zone *z, struct port *from, const struct ip4 *p)
 	if (asked(z, from, p))
 		return;
 	if (p->proto == IPPROTO_ICMP)
-		answer_ping(z, from->mac, p);
+		route_answer_ping(z->gw, from->mac, p);
 	else if (z->outside && (p->proto == IPPROTO_TCP || p->proto == IPPROTO_UDP))
 		outside_input(z->outside, p->h, p->len);
 	else
-		refuse(z, from->mac, p, 3, p->proto == IPPROTO_TCP || p->proto == IPPROTO_UDP ? 3 : 2, 0);
+		route_refuse(z->gw, from->mac, p, 3, p->proto == IPPROTO_TCP || p->proto == IPPROTO_UDP ? 3 : 2, 0);
 }
 
-/* A hop less to live, with the checksum (RFC 1141). */
-static void age(uint8_t *h)
+static void lead_on(struct zone *z, struct port *from, struct ip4 *p)
 {
-	uint16_t was = get16(h + 8);
+	struct port *to = route_next(z->gw, p->dst);
 
-	h[8]--;
-	put16(h + 10, checksum_change16(get16(h + 10), was, get16(h + 8)));
-}
-
-static void lead_on(struct zone *z, struct port *from, const struct ip4 *p)
-{
-	if (p->h[8] <= 1) {
-		refuse(z, from->mac, p, 11, 0, 0);
+	if (!to && ((p->dst & z->mask) == z->prefix || (!z->router && !z->has_outside))) {
+		route_refuse(z->gw, from->mac, p, 3, (p->dst & z->mask) == z->prefix, 0);
 		return;
 	}
-	if (!z->outside || (p->dst & z->mask) == z->prefix) {
-		refuse(z, from->mac, p, 3, z->outside ? 1 : 0, 0);
+	if (!route_age(z->gw, from->mac, p))
 		return;
-	}
-	age(p->h);
-	outside_input(z->outside, p->h, p->len);
+	if (to && route_fits(z, z->gw, from->mac, p))
+		route_send(z->gw, to, p);
+	else if (!to && z->router)
+		router_out(z->router, from->mac, p);
+	else if (!to && route_whole(z->net, p)) /* libslirp itself would put any number of fragments together */
+		outside_input(z->outside, p->h, p->len);
 }
 
 void gateway_deliver(struct port *gw, const uint8_t *f, size_t len)
@@ -194,7 +123,7 @@ void gateway_deliver(struct port *gw, const uint8_t *f, size_t len)
 	if (!from)
 		return;
 	if (get16(f + 12) == ETHERTYPE_ARP) {
-		answer_arp(z, f, len);
+		route_answer_arp(gw, f, len);
 		return;
 	}
 	if (get16(f + 12) != ETHERTYPE_IPV4)
@@ -204,31 +133,29 @@ void gateway_deliver(struct port *gw, const uint8_t *f, size_t len)
 		return;
 	memcpy(h, f, len);
 	if (ip4_parse(h + ETH_BYTES, len - ETH_BYTES, &p)) {
-		if (f[0] & 1) {
-			if (p.dst == 0xffffffff || p.dst == (z->prefix | ~z->mask))
-				asked(z, from, &p);
-		} else if (p.dst == z->gateway) {
-			to_gateway(z, from, &p);
-		} else if (p.dst == 0xffffffff) {
+		if (p.dst == 0xffffffff || p.dst == (z->prefix | ~z->mask))
 			asked(z, from, &p);
-		} else {
+		else if (p.dst == z->gateway)
+			to_gateway(z, from, &p);
+		else if (!(f[0] & 1) && p.dst >> 28 < 14)
 			lead_on(z, from, &p);
-		}
 	}
 	net_hop_end(z->net);
 }
 
 void gateway_from_outside(struct zone *z, const uint8_t *ip, size_t len)
 {
-	struct port *to = len >= IP4_BYTES ? zone_by_ip(z, get32(ip + 16)) : NULL;
-	uint8_t *f = to ? net_hop(z->net) : NULL;
+	uint8_t *f = net_hop(z->net);
+	struct port *to;
+	struct ip4 p;
 
 	if (!f)
 		return;
 	if (len <= FRAME_MAX_BYTES - ETH_BYTES) {
-		frame_header(z, f, to->mac, ETHERTYPE_IPV4);
 		memcpy(f + ETH_BYTES, ip, len);
-		zone_input(z, z->gw, f, ETH_BYTES + len);
+		to = ip4_parse(f + ETH_BYTES, len, &p) ? route_next(z->gw, p.dst) : NULL;
+		if (to)
+			route_send(z->gw, to, &p);
 	}
 	net_hop_end(z->net);
 }

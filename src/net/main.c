@@ -8,6 +8,7 @@
 #include "base/path.h"
 #include "base/proc.h"
 #include "net/faults.h"
+#include "net/frag.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -25,6 +26,14 @@ static void on_term(void *arg, int signo)
 static void on_retry(void *arg)
 {
 	net_connect_all(arg);
+}
+
+static void on_tick(void *arg)
+{
+	struct net *n = arg;
+
+	state_tick(n);
+	loop_timer_arm(n->tick, 1000000000);
 }
 
 static int claim(const char *dir, int *lock, struct error **err)
@@ -84,6 +93,8 @@ static int serve(struct net *n, struct error **err)
 	n->faults = faults_new(n);
 	if (net_load(n, err) < 0)
 		return -1;
+	state_begin(n);
+	n->tick = loop_timer(n->loop, 1000000000, on_tick, n);
 	control = control_new(n, err);
 	if (!control)
 		return -1;
@@ -92,6 +103,7 @@ static int serve(struct net *n, struct error **err)
 	while (!stopping(n))
 		turn(n);
 	control_free(control);
+	state_end(n);
 	return 0;
 }
 
@@ -120,6 +132,7 @@ int main(int argc, char **argv)
 	if (rc < 0)
 		puts(e->msg);
 	net_clear(&n);
+	frags_free(n.frags);
 	resolver_free(n.resolver);
 	faults_free(n.faults);
 	loop_free(n.loop);

@@ -4,8 +4,7 @@
  * out, and nothing else: its own ARP is answered here, its DHCP, DNS and TFTP get no question. Machines reach what the host reaches,
  * but not the host's loopback, nor addresses that have a meaning on the host's own link alone.
  */
-#include "net/ip.h"
-#include "net/zone.h"
+#include "net/routing.h"
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -164,6 +163,7 @@ struct outside *outside_new(struct zone *z)
 		.if_mru = 1500 };
 
 	o->zone = z;
+	c.restricted = !z->has_outside; /* forwards into the zone, and nothing out of it */
 	c.vnetwork.s_addr = htonl(z->prefix);
 	c.vnetmask.s_addr = htonl(z->mask);
 	c.vhost.s_addr = htonl(z->gateway);

@@ -89,10 +89,10 @@ void port_write(struct port *p, const uint8_t *frame, size_t len)
 	uint8_t head[4];
 	size_t sent = 0;
 
-	if (p->kind == PORT_GATEWAY) {
+	if (p->kind != PORT_MACHINE) {
 		p->tx_frames++;
 		p->tx_bytes += len;
-		gateway_deliver(p, frame, len);
+		(p->kind == PORT_GATEWAY ? gateway_deliver : router_deliver)(p, frame, len);
 		return;
 	}
 	if (p->fd < 0)

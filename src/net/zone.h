@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/loop.h"
 #include "base/strv.h"
+#include <jansson.h>
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -29,7 +30,8 @@ struct resolver;
 
 enum port_kind {
 	PORT_MACHINE, /* behind a socket */
-	PORT_GATEWAY  /* the zone's gateway, in this process */
+	PORT_GATEWAY, /* the zone's gateway, in this process */
+	PORT_ROUTER   /* the outer side of the router of another zone */
 };
 
 /*
@@ -58,7 +60,20 @@ struct port {
 	struct link *links[2];	/* what it sends, what it is sent; NULL: perfect */
 	const uint64_t *cut;	/* ids that it doesn't hear; NULL: it hears all */
 	bool impaired;		/* port_send has to look at the above */
+	struct router *router; /* PORT_ROUTER: whose */
 	struct port *next;
+};
+
+/* By which a zone's gateway leads to another zone. */
+struct router {
+	struct zone *inside, *to;
+	struct port *outer;
+	struct nat *nat; /* NULL: none, all addresses are known on both sides */
+	uint64_t dropped;
+};
+/* To a machine that is a router itself. */
+struct route {
+	uint32_t prefix, mask, via;
 };
 
 struct zone {
@@ -71,7 +86,10 @@ struct zone {
 	bool has_outside;
 	struct port *ports;	 /* the gateway's first */
 	struct port *gw;
-	struct outside *outside; /* NULL: no way out */
+	struct outside *outside; /* of its own way out, and of forwards to it */
+	struct router *router;	 /* to another zone, or NULL */
+	struct route *routes;
+	size_t nroutes;
 	struct zone *next;
 };
 
@@ -83,6 +101,9 @@ struct net {
 	struct faults *faults;
 	uint32_t origin; /* id of the node whose frame is on its way; 0: none's */
 	struct loop_src *retry; /* runs only while a port is not connected */
+	struct frags *frags;
+	struct loop_src *tick; /* each second */
+	uint64_t saved, save_after;
 	uint8_t *hop_space;	/* room for a frame for each router that a packet is inside of; see net_hop */
 	unsigned hops;
 };
@@ -91,6 +112,13 @@ struct net {
  * changed. */
 int net_load(struct net *n, struct error **err);
 void net_clear(struct net *n);
+
+/* routerconf.c: what belongs to a zone's router in its configuration `j`; all zones are there already. */
+int router_read(struct zone *z, const json_t *j, struct error **err);
+/* Numbers and addresses of net.json, for those that read parts of it; the errors name the value. */
+int conf_ip(const char *text, uint32_t *ret, struct error **err);
+int conf_prefix(const char *text, uint32_t *prefix, unsigned *bits, struct error **err);
+const char *conf_text(const json_t *j, const char *key); /* "" when absent */
 
 /* port.c */
 /* Tries once and never waits; quiet when nobody listens yet, or a stopped QEMU's queue is full. */
@@ -116,14 +144,9 @@ void gateway_deliver(struct port *gw, const uint8_t *frame, size_t len);
 /* UDP from the gateway to a machine; payload is copied. */
 void gateway_send_udp(struct zone *z, const uint8_t dst_mac[6], uint32_t dst_ip, uint16_t src_port,
 	uint16_t dst_port, const uint8_t *payload, size_t len);
-/* An IPv4 packet from the outside. */
-void gateway_from_outside(struct zone *z, const uint8_t *ip, size_t len);
-/*
- * Room for a frame of FRAME_MAX_BYTES while a packet goes through a router, for it may go through another before this one has
- * done: none is left (NULL) after HOPS_MAX of them. Given back by net_hop_end.
- */
-uint8_t *net_hop(struct net *n);
-void net_hop_end(struct net *n);
+/* router.c: what is sent to a router's outer side. */
+void router_deliver(struct port *outer, const uint8_t *frame, size_t len);
+void router_free(struct router *r);
 
 /* dhcp.c: answer to a DHCP message (RFC 2131) of the machine at `p` into out; its length, 0 for
  * none. */
@@ -152,6 +175,13 @@ void outside_unforward(struct outside *o, bool udp, uint32_t host_ip, uint16_t h
 /* Around each turn of the loop; prepare returns how long it may wait, ms (-1: for ever). */
 int outside_prepare(struct outside *o);
 void outside_dispatch(struct outside *o);
+
+/* state.c */
+int state_save(struct net *n, const char *path, struct error **err);
+int state_load(struct net *n, const char *path, struct error **err); /* in the place of what there is */
+void state_begin(struct net *n); /* from DIR/net.state, when there is one */
+void state_end(struct net *n);
+void state_tick(struct net *n);	 /* each second: ends what is over, and writes what has changed */
 
 /* control.c */
 struct control;

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What of a network lives longer than its process: DIR/net.state, {"version":1,"nat":{"ZONE":{..}}} (nat.h). Leases need no keeping:
+ * every address is fixed. Written every few seconds while something changes and at the end, read at the beginning; a group's snapshot
+ * takes a copy along (operations "save" and "load").
+ */
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/path.h"
+#include "net/nat.h"
+#include "net/zone.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define STATE_MAX ((size_t)256 << 20)
+#define EVERY_NS 2000000000u
+#define SHARE 50 /* of the time at most a 50th goes into writing */
+
+static uint64_t opened(const struct net *n)
+{
+	uint64_t sum = 0;
+
+	for (const struct zone *z = n->zones; z; z = z->next)
+		if (z->router && z->router->nat) {
+			struct nat_stats s;
+
+			nat_stats(z->router->nat, &s);
+			sum += s.opened + s.expired + s.statics;
+		}
+	return sum;
+}
+
+int state_save(struct net *n, const char *path, struct error **err)
+{
+	json_t *nat = json_object(), *root = json_pack("{s:i, s:o}", "version", 1, "nat", nat);
+	_cleanup_free_ char *text = NULL;
+
+	for (const struct zone *z = n->zones; z; z = z->next)
+		if (z->router && z->router->nat)
+			json_object_set_new(nat, z->name, nat_save(z->router->nat, loop_now()));
+	text = json_dumps(root, JSON_COMPACT);
+	json_decref(root);
+	return text ? file_write(path, text, strlen(text), 0600, err) : error_set(err, ERR_FAILED, "%s: no memory", path);
+}
+
+int state_load(struct net *n, const char *path, struct error **err)
+{
+	_cleanup_buf_ struct buf b = BUF_INIT;
+	json_error_t je;
+	json_t *root, *nat;
+	int rc = 0;
+
+	if (file_read(path, STATE_MAX, &b, err) < 0)
+		return -1;
+	root = json_loads(buf_str(&b), 0, &je);
+	if (!root)
+		return error_set(err, ERR_USAGE, "%s:%d:%d: %s", path, je.line, je.column, je.text);
+	if (json_integer_value(json_object_get(root, "version")) != 1)
+		rc = error_set(err, ERR_USAGE, "%s: not the state of a network, or that of a newer croft", path);
+	nat = json_object_get(root, "nat");
+	for (struct zone *z = n->zones; rc == 0 && z; z = z->next)
+		if (z->router && z->router->nat) {
+			nat_reset(z->router->nat);
+			if (nat_load(z->router->nat, json_object_get(nat, z->name), loop_now()) < 0)
+				rc = error_set(err, ERR_USAGE, "%s: zone %s: not a table of NAT", path, z->name);
+		}
+	json_decref(root);
+	return rc;
+}
+
+/* A file that is wrong is no reason to have no network. */
+void state_begin(struct net *n)
+{
+	_cleanup_free_ char *path = path_join(n->dir, "net.state");
+	_cleanup_error_ struct error *e = NULL;
+
+	if (file_exists(path) && state_load(n, path, &e) < 0)
+		log_warn("%s; connections through NAT begin anew", e->msg);
+	n->saved = opened(n);
+}
+
+void state_end(struct net *n)
+{
+	_cleanup_free_ char *path = path_join(n->dir, "net.state");
+	_cleanup_error_ struct error *e = NULL;
+
+	if (opened(n) && state_save(n, path, &e) < 0)
+		log_warn("%s", e->msg);
+}
+
+void state_tick(struct net *n)
+{
+	uint64_t begin = loop_now(), changed, took;
+
+	for (struct zone *z = n->zones; z; z = z->next)
+		if (z->router && z->router->nat)
+			nat_expire(z->router->nat, begin);
+	changed = opened(n);
+	if (changed == n->saved || begin < n->save_after)
+		return;
+	state_end(n);
+	n->saved = changed;
+	took = (loop_now() - begin) * SHARE;
+	n->save_after = begin + (took > EVERY_NS ? took : EVERY_NS);
+}
