@@ -12,6 +12,7 @@
 struct core_post {
 	uint32_t unit, cause; /* cause: index of a unit, or NO_UNIT */
 	uint8_t event;
+	uint8_t state; /* in which it was raised: in another one it is stale, but for START */
 };
 
 static bool active(const struct unit *u)
@@ -35,7 +36,7 @@ static void post(struct core *c, const struct unit *u, enum pm_event ev, const s
 		c->cap_posts = c->cap_posts ? c->cap_posts * 2 : 16;
 		c->posts = xreallocarray(c->posts, c->cap_posts, sizeof(*c->posts));
 	}
-	c->posts[c->nposts++] = (struct core_post){ u->index, cause ? cause->index : NO_UNIT, (uint8_t)ev };
+	c->posts[c->nposts++] = (struct core_post){ u->index, cause ? cause->index : NO_UNIT, (uint8_t)ev, u->state };
 }
 
 void core_mark(struct core *c, struct unit *u)
@@ -249,7 +250,7 @@ static void run_posts(struct core *c)
 		const char *text = "";
 		char reason[PM_ID_MAX + 32];
 
-		if (!u)
+		if (!u || (p.event != PM_EV_START && u->state != p.state))
 			continue;
 		if (p.event == PM_EV_START) {
 			if (u->up || c->closing)
