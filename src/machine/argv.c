@@ -166,6 +166,11 @@ static int add_extras(struct strv *argv, const struct machine *m, struct qemu_bu
 	const struct machine_def *d = &m->def;
 	_cleanup_free_ char *tpm = machine_side_socket(0);
 
+	/* q35's own bus takes nothing while it runs; these do. */
+	for (int i = 0; i < d->hotplug && strstr(d->type, "q35"); i++) {
+		strv_add(argv, "-device");
+		strv_addf(argv, "pcie-root-port,id=hot%d,chassis=%d", i, i + 1);
+	}
 	if (d->tpm)
 		qemu_add_tpm(argv, d->arch, tpm);
 	if (d->sound)

@@ -46,10 +46,11 @@ int machine_make_overlay(const char *path, const char *backing, const char *form
 	return sync_file(path, err);
 }
 
-static int make_disk(const struct machine_def *d, size_t i, const char *dir, struct error **err)
+int machine_make_disk(const struct machine_def *d, size_t i, const char *dir, struct error **err)
 {
 	const struct machine_disk *disk = &d->disks[i];
-	_cleanup_free_ char *name = xasprintf("disk-%zu.qcow2", i), *path = path_join(dir, name);
+	struct machine at = { .dir = (char *)dir, .def = *d };
+	_cleanup_free_ char *path = machine_disk_path(&at, i);
 	_cleanup_image_ struct image *img = NULL;
 
 	if (disk->path || (!disk->image && !disk->size))
@@ -65,7 +66,7 @@ static int make_disk(const struct machine_def *d, size_t i, const char *dir, str
 }
 
 /* Before anything is made: every image is there and fits. */
-static int check_disks(const struct machine_def *d, struct error **err)
+int machine_check_disks(const struct machine_def *d, struct error **err)
 {
 	for (size_t i = 0; i < d->ndisks; i++) {
 		const struct machine_disk *disk = &d->disks[i];
@@ -95,7 +96,7 @@ static int fill(const struct machine_def *d, const char *dir, struct error **err
 	if (file_mkdirs(log, 0700, err) < 0)
 		return -1;
 	for (size_t i = 0; i < d->ndisks; i++)
-		if (make_disk(d, i, dir, err) < 0)
+		if (machine_make_disk(d, i, dir, err) < 0)
 			return error_wrap(err, "disk %zu", i);
 	if (machine_is_uefi(d) && !d->nvram) {
 		_cleanup_free_ char *nvram = path_join(dir, "nvram.qcow2");
@@ -186,7 +187,7 @@ int machine_create(struct machine_def *d, struct error **err)
 	}
 	if (machine_def_resolve(d, img, err) < 0)
 		return -1;
-	if (check_disks(d, err) < 0 || build(d, dir, err) < 0)
+	if (machine_check_disks(d, err) < 0 || build(d, dir, err) < 0)
 		return error_wrap(err, "machine %s", d->name);
 	return 0;
 }

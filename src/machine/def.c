@@ -45,7 +45,7 @@ static const struct list {
 void machine_def_init(struct machine_def *d)
 {
 	*d = (struct machine_def){ .arch = xstrdup("x86_64"), .type = xstrdup("q35"), .sockets = 1, .cores = 1, .threads = 1,
-		.memory = DEFAULT_MEMORY, .display = xstrdup("none"), .rng = true };
+		.memory = DEFAULT_MEMORY, .display = xstrdup("none"), .rng = true, .hotplug = -1 };
 }
 
 static char **items_of(const struct list *l, struct machine_def *d)

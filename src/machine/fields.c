@@ -49,6 +49,7 @@ const struct field machine_fields[] = {
 	{ "rng", FIELD_BOOL, AT(machine_def, rng), NULL, 0 },
 	{ "balloon", FIELD_BOOL, AT(machine_def, balloon), NULL, 0 },
 	{ "tpm", FIELD_BOOL, AT(machine_def, tpm), NULL, 0 },
+	{ "hotplug", FIELD_BOOT, AT(machine_def, hotplug), NULL, 16 },
 	{ "usb", FIELD_TEXTS, AT(machine_def, usb), NULL, 0 },
 	{ "pci", FIELD_TEXTS, AT(machine_def, pci), NULL, 0 },
 	{ "smbios", FIELD_TEXTS, AT(machine_def, smbios), NULL, 0 },
@@ -61,6 +62,7 @@ const struct field machine_fields[] = {
 const struct field disk_fields[] = {
 	{ "image", FIELD_TEXT, AT(machine_disk, image), NULL, 0 },
 	{ "path", FIELD_TEXT, AT(machine_disk, path), NULL, 0 },
+	{ "file", FIELD_TEXT, AT(machine_disk, file), NULL, 0 },
 	{ "format", FIELD_TEXT, AT(machine_disk, format), NULL, 0 },
 	{ "media", FIELD_WORD, AT(machine_disk, media), machine_medias, 0 },
 	{ "size", FIELD_SIZE, AT(machine_disk, size), NULL, 0 },
@@ -261,4 +263,119 @@ const struct field *field_find(const struct field *rows, const char *key)
 		if (!strcmp(f->key, key))
 			return f;
 	return NULL;
+}
+
+static int set_number(const struct field *f, void *ret, const char *value, struct error **err)
+{
+	uint64_t v;
+
+	if (parse_u64(f->key, value, f->type == FIELD_BOOT ? 0 : 1, f->max, &v, err) < 0)
+		return -1;
+	if (f->type == FIELD_BOOT)
+		*(int *)ret = (int)v;
+	else
+		*(unsigned *)ret = (unsigned)v;
+	return 0;
+}
+
+static int set_bool(const struct field *f, bool *ret, const char *value, struct error **err)
+{
+	static const char *const yes[] = { "true", "yes", "on", "1" }, *const no[] = { "false", "no", "off", "0" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(yes); i++) {
+		if (!strcmp(value, yes[i]) || !strcmp(value, no[i])) {
+			*ret = !strcmp(value, yes[i]);
+			return 0;
+		}
+	}
+	return error_set(err, ERR_USAGE, "%s '%s' is neither true nor false", f->key, value);
+}
+
+static int set_word(const struct field *f, char **ret, const char *value, struct error **err)
+{
+	_cleanup_strv_ struct strv words = STRV_INIT;
+	_cleanup_free_ char *all = NULL;
+	const char *near;
+
+	if (f->words)
+		strv_addv(&words, f->words);
+	if (f->words && *value && !strv_has(&words, value)) {
+		all = strv_join(&words, ", ");
+		near = nearest_name(value, f->words, words.len);
+		error_set(err, ERR_USAGE, "%s '%s' is not known; known are %s", f->key, value, all);
+		return near ? error_hint(err, "did you mean '%s'?", near) : -1;
+	}
+	free(*ret);
+	*ret = *value ? xstrdup(value) : NULL;
+	return 0;
+}
+
+static int set_texts(const struct field *f, struct strv *ret, char op, const char *value, struct error **err)
+{
+	struct strv rest = STRV_INIT;
+	bool found = false;
+
+	if (op == '+') {
+		strv_add(ret, value);
+		return 0;
+	}
+	for (size_t i = 0; op == '-' && i < ret->len; i++) {
+		if (!found && !strcmp(ret->v[i], value))
+			found = true;
+		else
+			strv_add(&rest, ret->v[i]);
+	}
+	if (op == '-' && !found) {
+		strv_free(&rest);
+		return error_set(err, ERR_NOT_FOUND, "%s: '%s' is not among them", f->key, value);
+	}
+	strv_free(ret);
+	*ret = rest;
+	if (op == '=' && *value)
+		strv_add(ret, value);
+	return 0;
+}
+
+int field_set(const struct field *f, void *object, char op, const char *value, struct error **err)
+{
+	void *ret = member(f, object);
+
+	if (f->type == FIELD_TEXTS)
+		return set_texts(f, ret, op, value, err);
+	if (op != '=')
+		return error_set(err, ERR_USAGE, "%s%c=: %s is no list", f->key, op, f->key);
+	switch (f->type) {
+	case FIELD_UNSIGNED:
+	case FIELD_BOOT:
+		return set_number(f, ret, value, err);
+	case FIELD_SIZE:
+		return parse_size(f->key, value, ret, err);
+	case FIELD_BOOL:
+		return set_bool(f, ret, value, err);
+	default:
+		return set_word(f, ret, value, err);
+	}
+}
+
+int fields_set_all(const struct field *rows, const char *what, const char *first_key, void *object, const char *text, struct error **err)
+{
+	_cleanup_strv_ struct strv parts = STRV_INIT;
+
+	strv_split(&parts, text, ",");
+	for (size_t i = 0; i < parts.len; i++) {
+		char *eq = strchr(parts.v[i], '=');
+		const char *key = eq ? parts.v[i] : first_key;
+		const struct field *f;
+
+		if (!eq && (i || !first_key))
+			return error_set(err, ERR_USAGE, "%s: '%s' is not KEY=VALUE", what, parts.v[i]);
+		if (eq)
+			*eq = '\0';
+		f = field_find(rows, key);
+		if (!f)
+			return error_set(err, ERR_USAGE, "%s: '%s' is not known", what, key);
+		if (field_set(f, object, '=', eq ? eq + 1 : parts.v[i], err) < 0)
+			return error_wrap(err, "%s", what);
+	}
+	return 0;
 }

@@ -35,6 +35,14 @@ void fields_to_json(const struct field *rows, const void *object, json_t *ret);
 void fields_clear(const struct field *rows, void *object);
 const struct field *field_find(const struct field *rows, const char *key);
 
+/*
+ * Sets one by its text, as `croft vm set` is given it; an empty text takes a text value away. FIELD_TEXTS: "" clears the list, op '+'
+ * adds, '-' removes (an error when it isn't in it). op is '=' for others.
+ */
+int field_set(const struct field *f, void *object, char op, const char *value, struct error **err);
+/* "key=value,key=value" into an object; first_key, when not NULL, is what a first part without '=' sets. */
+int fields_set_all(const struct field *rows, const char *what, const char *first_key, void *object, const char *text, struct error **err);
+
 /* The words that documents may use for these, NULL-terminated. */
 extern const char *const machine_firmwares[], *const machine_nets[], *const machine_medias[], *const machine_share_kinds[],
 	*const machine_videos[], *const machine_sounds[], *const machine_watchdogs[];

@@ -34,7 +34,11 @@ char *machine_nvram_path(const struct machine *m)
 
 char *machine_disk_path(const struct machine *m, size_t index)
 {
-	return m->def.disks[index].path ? xstrdup(m->def.disks[index].path) : xasprintf("%s/disk-%zu.qcow2", m->dir, index);
+	const struct machine_disk *k = &m->def.disks[index];
+
+	if (k->path)
+		return xstrdup(k->path);
+	return k->file ? path_join(m->dir, k->file) : xasprintf("%s/disk-%zu.qcow2", m->dir, index);
 }
 
 /* Eight characters, as VNC takes no more (RFC 6143, 7.2.2), of 64: 48 bits. */

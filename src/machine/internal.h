@@ -31,6 +31,11 @@ char *machine_snap_path(const struct machine *m, size_t index); /* DIR/run/snap-
 /* An overlay of backing (or an empty disk when NULL) by qemu-img, flushed to disk. size 0: that of the backing. */
 int machine_make_overlay(const char *path, const char *backing, const char *format, uint64_t size, struct error **err);
 
+/* The disk's own file in dir, if it has one. */
+int machine_make_disk(const struct machine_def *d, size_t i, const char *dir, struct error **err);
+/* Every image and file that disks name is there and fits. */
+int machine_check_disks(const struct machine_def *d, struct error **err);
+
 /* Held while a command changes the machine; an error names the pid of the other one. */
 int machine_lock(const struct machine *m, struct error **err);
 /* true and *id when QEMU, or the helper, runs. */

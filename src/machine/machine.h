@@ -27,6 +27,7 @@
 struct machine_disk {
 	char *image;	/* image name that it is an overlay of, or NULL: empty, or path */
 	char *path;	/* an existing file, absolute, used as it is and never removed; or NULL: DIR/disk-N.qcow2 */
+	char *file;	/* name in DIR, NULL: disk-N.qcow2; kept when disks in front of it are removed */
 	char *format;	/* of path: qcow2 (default), raw, and others that QEMU reads */
 	char *media;	/* disk (default), cdrom, floppy; an image of the format iso is a cdrom without being told */
 	uint64_t size;	/* bytes; 0: that of the image */
@@ -89,6 +90,7 @@ struct machine_def {
 	bool rng;	/* true by default */
 	bool balloon;
 	bool tpm;	/* TPM 2.0 by swtpm */
+	int hotplug;	/* slots for disks and NICs that come while it runs, on q35; default 2 when a boot loader starts it, else 0; -1: default */
 	struct strv usb; /* "VENDOR:PRODUCT" or "BUS.PORT" of host devices */
 	struct strv pci; /* "0000:01:00.0" of host devices bound to vfio-pci */
 	struct strv smbios; /* "type=1,manufacturer=..." as QEMU's -smbios takes it */
@@ -165,6 +167,15 @@ char *machine_path(const struct machine *m, const char *sub); /* DIR/sub; new */
 /* One QMP command on the machine's monitor; returns the "return" value as JSON text (new). arguments: JSON text or NULL. */
 char *machine_qmp(struct machine *m, const char *command, const char *arguments, int timeout_ms, struct error **err);
 
+/*
+ * Changes of a machine, "KEY=VALUE" each: memory=2G, cpus=4, disk+=10G,bus=scsi, disk-=1, nic+=user, nic-=1, forward+=8080:80,
+ * share+=TAG:[rw:]DIR, share-=TAG, cdrom=FILE, cdrom=none, usb+=VENDOR:PRODUCT, and each other property that is one word (field_find). All are
+ * checked before anything is done. A machine that runs gets what QEMU can change while it runs; notes holds one line for each change:
+ * what and when it holds ("memory=1G: now").
+ */
+int machine_set(struct machine *m, const struct strv *changes, struct strv *notes, struct error **err);
+/* "[tcp:|udp:][ADDRESS:]HOSTPORT:GUESTPORT" as QEMU's hostfwd has it, "tcp:127.0.0.1:8080-:80"; new. */
+char *machine_forward_parse(const char *text, struct error **err);
 /*
  * Types text as keys_parse (qemu/keys.h) reads it on the machine's keyboard. interval_ms: pause after each key event; -1: 25. layout:
  * NULL: the machine's own. All of the text is checked before the first key. The monitor is let go during waits of the text.

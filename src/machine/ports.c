@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "base/units.h"
 #include "internal.h"
 
 #include <arpa/inet.h>
@@ -175,6 +176,27 @@ int machine_check_listen(const char *what, const char *host, unsigned port, stru
 	else
 		l.at.v4.sin_port = htons((uint16_t)port);
 	return check_free(what, &l, err);
+}
+
+char *machine_forward_parse(const char *text, struct error **err)
+{
+	_cleanup_strv_ struct strv p = STRV_INIT;
+	const char *proto = "tcp", *address = "127.0.0.1";
+	uint64_t host, guest;
+	size_t i = 0;
+
+	strv_split(&p, text, ":");
+	if (p.len && (!strcmp(p.v[0], "tcp") || !strcmp(p.v[0], "udp")))
+		proto = p.v[i++];
+	if (p.len == i + 3)
+		address = p.v[i++];
+	if (p.len != i + 2) {
+		error_set(err, ERR_USAGE, "'%s' is not [tcp:|udp:][ADDRESS:]HOSTPORT:GUESTPORT", text);
+		return NULL;
+	}
+	if (parse_u64("host port", p.v[i], 1, 65535, &host, err) < 0 || parse_u64("guest port", p.v[i + 1], 1, 65535, &guest, err) < 0)
+		return NULL;
+	return xasprintf("%s:%s:%u-:%u", proto, address, (unsigned)host, (unsigned)guest);
 }
 
 static int check_forward(const char *text, struct error **err)

@@ -15,6 +15,7 @@
 
 #define MEMORY_MIN (16ull << 20)
 #define MEMORY_MAX (16ull << 40)
+#define HOTPLUG_SLOTS 2
 #define TAG_MAX 31 /* of 9p, QEMU hw/9pfs; virtiofs takes 36 */
 #define ROOT_SERIAL "croft-root" /* tiny mounts the disk of that serial as its lasting root */
 
@@ -189,6 +190,8 @@ static int check_disk(const struct machine_def *d, size_t i, struct error **err)
 		return error_set(err, ERR_USAGE, "machine %s: disk %zu has an image and a path; one of them", d->name, i);
 	if (k->path && k->path[0] != '/')
 		return error_set(err, ERR_USAGE, "machine %s: disk %zu: '%s' is not an absolute path", d->name, i, k->path);
+	if (k->file && (strchr(k->file, '/') || k->file[0] == '.'))
+		return error_set(err, ERR_USAGE, "machine %s: disk %zu: file '%s' is not a name in the machine's folder; say path", d->name, i, k->file);
 	if (k->eject && !(k->media && !strcmp(k->media, "cdrom")))
 		return error_set(err, ERR_USAGE, "machine %s: disk %zu: only a cdrom can be ejected", d->name, i);
 	if (k->image || k->path || k->size || (k->media && strcmp(k->media, "disk")))
@@ -278,6 +281,8 @@ int machine_def_resolve(struct machine_def *d, const struct image *img, struct e
 	default_text(&d->display, "none");
 	default_text(&d->firmware, img && img->firmware && !strcmp(img->firmware, "uefi") ? "uefi" : "bios");
 	default_text(&d->hostname, slash ? slash + 1 : d->name);
+	if (d->hotplug < 0)
+		d->hotplug = strstr(d->type, "q35") && !d->kernel && !(img && img->kernel) ? HOTPLUG_SLOTS : 0;
 	d->memory = (d->memory + (1 << 20) - 1) & ~(uint64_t)((1 << 20) - 1);
 	resolve_disks(d, img);
 	resolve_nics(d);

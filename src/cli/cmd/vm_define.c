@@ -20,26 +20,13 @@ static void set_text(char **field, const char *value)
 	*field = xstrdup(value);
 }
 
-/* "[tcp:|udp:][ADDRESS:]HOSTPORT:GUESTPORT" as QEMU's hostfwd has it: "tcp:127.0.0.1:8080-:80". */
 static int add_forward(struct machine_nic *nic, const char *text, struct error **err)
 {
-	_cleanup_strv_ struct strv p = STRV_INIT;
-	const char *proto = "tcp", *address = "127.0.0.1";
-	uint64_t host, guest;
-	size_t i = 0;
+	char *rule = machine_forward_parse(text, err);
 
-	strv_split(&p, text, ":");
-	if (p.len && (!strcmp(p.v[0], "tcp") || !strcmp(p.v[0], "udp")))
-		proto = p.v[i++];
-	if (p.len == i + 3)
-		address = p.v[i++];
-	if (p.len != i + 2)
-		return error_set(err, ERR_USAGE,
-			"option --forward: '%s' is not [tcp:|udp:][ADDRESS:]HOSTPORT:GUESTPORT", text);
-	if (parse_u64("option --forward: host port", p.v[i], 1, 65535, &host, err) < 0 ||
-		parse_u64("option --forward: guest port", p.v[i + 1], 1, 65535, &guest, err) < 0)
-		return -1;
-	strv_addf(&nic->forwards, "%s:%s:%u-:%u", proto, address, (unsigned)host, (unsigned)guest);
+	if (!rule)
+		return error_wrap(err, "option --forward");
+	strv_take(&nic->forwards, rule);
 	return 0;
 }
 
