@@ -23,6 +23,8 @@ struct window {
 	uint8_t *data;
 	size_t len;
 	struct part *parts;
+	struct hash *is;
+	struct blake2b_job *jobs;
 	size_t n, cap;
 	struct error *err;
 };
@@ -58,26 +60,39 @@ static void reader_free(void *ctx)
 	free(r);
 }
 
-static bool target_has(struct reader *r, struct window *w, struct part *p)
+/* The hashes of those parts that are not the same in the target, into w->is. */
+static void hash_parts(struct window *w)
 {
-	uint8_t *at = w->data + p->at;
-	struct error *why = NULL;
-	struct hash is;
+	size_t n = 0;
 
-	if (p->take != p->len)
-		return false; /* its hash tells of the whole */
-	if (r->g->sink->read(r->g->sink->arg, at, p->len, w->off + p->at, &why) < 0) {
-		error_clear(&why); /* then it is written */
-		return false;
+	for (size_t i = 0; i < w->n; i++)
+		if (!w->parts[i].same)
+			w->jobs[n++] = (struct blake2b_job){ w->data + w->parts[i].at, w->parts[i].len, w->is[i].b };
+	blake2b_many(w->jobs, n);
+}
+
+/* Which chunks does the target have? */
+static void compare(struct reader *r, struct window *w)
+{
+	const struct store_sink *sink = r->g->sink;
+
+	for (size_t i = 0; i < w->n; i++) {
+		struct part *p = &w->parts[i];
+		struct error *why = NULL;
+
+		/* The hash tells of the whole. What cannot be read is written. */
+		if (p->take != p->len || sink->read(sink->arg, w->data + p->at, p->len, w->off + p->at, &why) < 0)
+			memset(w->data + p->at, 0, p->len);
+		error_clear(&why);
 	}
-	hash_bytes(at, p->len, &is);
-	return !memcmp(&is, &p->hash, sizeof(is));
+	hash_parts(w);
+	for (size_t i = 0; i < w->n; i++)
+		w->parts[i].same = w->parts[i].take == w->parts[i].len && !memcmp(&w->is[i], &w->parts[i].hash, sizeof(w->is[i]));
 }
 
 static int fetch(struct reader *r, struct window *w, struct part *p)
 {
 	struct block *b = NULL;
-	struct hash is;
 
 	for (int i = 0; i < BLOCKS && !b; i++)
 		if (r->blocks[i].valid && r->blocks[i].pack == p->f.pack && r->blocks[i].off == p->f.off)
@@ -86,13 +101,7 @@ static int fetch(struct reader *r, struct window *w, struct part *p)
 		b = &r->blocks[r->next++ % BLOCKS];
 	if (store_block(r->g->s, &p->hash, &p->f, b, &w->err) < 0)
 		return -1;
-	if (p->f.len == p->len)
-		hash_bytes(b->raw + p->f.inner, p->len, &is);
-	if (p->f.len != p->len || memcmp(&is, &p->hash, sizeof(is))) {
-		error_set(&w->err, ERR_FAILED, "pack %016" PRIx64 ": the chunk at %u+%u is damaged", p->f.pack, p->f.off, p->f.inner);
-		return error_hint(&w->err, "`croft store verify` tells what else is");
-	}
-	memcpy(w->data + p->at, b->raw + p->f.inner, p->len);
+	memcpy(w->data + p->at, b->raw + p->f.inner, p->len < p->f.len ? p->len : p->f.len);
 	return 0;
 }
 
@@ -101,12 +110,20 @@ static void run(void *ctx, void *task)
 	struct reader *r = ctx;
 	struct window *w = task;
 
-	for (size_t i = 0; i < w->n; i++) {
-		struct part *p = &w->parts[i];
-
-		p->same = r->g->sink->read && target_has(r, w, p);
-		if (!p->same && fetch(r, w, p) < 0)
+	if (r->g->sink->read)
+		compare(r, w);
+	for (size_t i = 0; i < w->n; i++)
+		if (!w->parts[i].same && fetch(r, w, &w->parts[i]) < 0)
 			return;
+	hash_parts(w);
+	for (size_t i = 0; i < w->n; i++) {
+		const struct part *p = &w->parts[i];
+
+		if (p->same || (p->f.len == p->len && !memcmp(&w->is[i], &p->hash, sizeof(p->hash))))
+			continue;
+		error_set(&w->err, ERR_FAILED, "pack %016" PRIx64 ": the chunk at %u+%u is damaged", p->f.pack, p->f.off, p->f.inner);
+		error_hint(&w->err, "`croft store verify` tells what else is");
+		return;
 	}
 }
 
@@ -117,6 +134,8 @@ static void window_free(struct window *w)
 	error_clear(&w->err);
 	free(w->data);
 	free(w->parts);
+	free(w->is);
+	free(w->jobs);
 	free(w);
 }
 
@@ -218,8 +237,12 @@ static int chunk(struct get *g, uint64_t off, const struct node_entry *e, struct
 		g->cur->off = off;
 	}
 	w = g->cur;
-	if (w->n == w->cap)
-		w->parts = xreallocarray(w->parts, w->cap = w->cap ? w->cap * 2 : 64, sizeof(p));
+	if (w->n == w->cap) {
+		w->cap = w->cap ? w->cap * 2 : 64;
+		w->parts = xreallocarray(w->parts, w->cap, sizeof(*w->parts));
+		w->is = xreallocarray(w->is, w->cap, sizeof(*w->is));
+		w->jobs = xreallocarray(w->jobs, w->cap, sizeof(*w->jobs));
+	}
 	p.at = (uint32_t)w->len;
 	w->parts[w->n++] = p;
 	w->len += e->len;
