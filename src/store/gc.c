@@ -122,42 +122,30 @@ static bool stays(const struct pack_use *u)
 	return u->live && u->live >= u->all / 100 * KEEP_PERCENT;
 }
 
-static int by_place(const void *a, const void *b)
+/* The packs that go, sorted. */
+static size_t leaving(const struct gc *g, uint64_t **ret)
 {
-	const struct found *x = a, *y = b;
+	size_t n = 0;
 
-	if (x->pack != y->pack)
-		return x->pack < y->pack ? -1 : 1;
-	if (x->off != y->off)
-		return x->off < y->off ? -1 : 1;
-	return x->inner < y->inner ? -1 : x->inner > y->inner;
+	*ret = xcalloc(g->npacks + 1, sizeof(**ret));
+	for (size_t i = 0; i < g->npacks; i++)
+		if (!stays(&g->packs[i]))
+			(*ret)[n++] = g->packs[i].id;
+	return n;
 }
 
 /* The live chunks of packs that go, into new packs; in their old order, each record unpacked once. */
-static int move_live(struct gc *g, struct error **err)
+static int move_live(struct gc *g, const uint64_t *packs, size_t npacks, struct error **err)
 {
 	_cleanup_free_ struct found *list = NULL;
 	_cleanup_buf_ struct buf b = BUF_INIT;
-	size_t n = 0, cap = 0;
+	size_t n = store_entries_of(g->s, packs, npacks, &list);
 
-	for (size_t i = 0; i < g->s->nix; i++) {
-		const struct index *ix = &g->s->ix[i];
-
-		for (uint64_t k = 0; k < ix->head->count; k++) {
-			const struct idx_entry *e = &ix->entries[k];
-
-			if (!is_live(g, i, k) || stays(use_of(g, ix->packs[e->pack])))
-				continue;
-			if (n == cap)
-				list = xreallocarray(list, cap = cap ? cap * 2 : 256, sizeof(*list));
-			list[n++] = (struct found){ ix->packs[e->pack], e->off, e->inner, e->len, i, k };
-		}
-	}
-	if (n)
-		qsort(list, n, sizeof(*list), by_place);
 	for (size_t i = 0; i < n; i++) {
 		struct hash h = g->s->ix[list[i].ix].entries[list[i].pos].hash;
 
+		if (!is_live(g, list[i].ix, list[i].pos))
+			continue;
 		if (store_chunk(g->s, &h, &b, err) < 0)
 			return -1;
 		session_chunk(&g->w, b.data, b.len);
@@ -169,60 +157,20 @@ static int move_live(struct gc *g, struct error **err)
 	return session_seal(&g->w, err);
 }
 
-/* One index of the packs that stay and the new ones. */
-static int new_index(struct gc *g, struct error **err)
-{
-	_cleanup_free_ struct idx_entry *e = NULL;
-	_cleanup_free_ uint64_t *packs = NULL, *kept = NULL;
-	_cleanup_free_ uint32_t *map = NULL;
-	_cleanup_free_ char *path = NULL;
-	size_t n, np, m = 0, nkept = 0;
-
-	store_gather(g->s, &e, &n, &packs, &np);
-	kept = xcalloc(np + 1, sizeof(*kept));
-	map = xcalloc(np + 1, sizeof(*map));
-	for (size_t i = 0; i < np; i++) {
-		struct pack_use *u = use_of(g, packs[i]);
-		bool twice = false;
-
-		for (size_t k = 0; k < nkept; k++)
-			twice |= kept[k] == packs[i];
-		map[i] = UINT32_MAX;
-		if ((u && !stays(u)) || twice)
-			continue;
-		map[i] = (uint32_t)nkept;
-		kept[nkept++] = packs[i];
-	}
-	for (size_t i = 0; i < n; i++)
-		if (map[e[i].pack] != UINT32_MAX) {
-			e[m] = e[i];
-			e[m].pack = map[e[i].pack];
-			m++;
-		}
-	if (nkept && store_write_index(g->s, e, m, kept, nkept, &path, err) < 0)
-		return -1;
-	for (size_t i = 0; i < g->s->nix; i++)
-		if (file_unlink(g->s->ix[i].path, err) < 0)
-			return -1;
-	for (size_t i = 0; i < g->npacks; i++) {
-		_cleanup_free_ char *pack = pack_path(g->s->path, g->packs[i].id);
-
-		if (!stays(&g->packs[i]) && file_unlink(pack, err) < 0)
-			return -1;
-	}
-	return 0;
-}
-
 static int sweep(struct gc *g, struct error **err)
 {
+	_cleanup_free_ uint64_t *packs = NULL;
 	struct store_stats st;
+	size_t n;
 
 	if (store_stats(g->s, &st, err) < 0)
 		return -1;
 	g->ret->before = st.stored;
-	if (session_begin_locked(&g->w, g->s, 0, err) < 0 || move_live(g, err) < 0 || new_index(g, err) < 0)
+	n = leaving(g, &packs);
+	if (session_begin_locked(&g->w, g->s, 0, err) < 0 || move_live(g, packs, n, err) < 0 ||
+		store_drop_packs(g->s, packs, n, err) < 0)
 		return -1;
-	if (store_load(g->s, true, err) < 0 || store_stats(g->s, &st, err) < 0)
+	if (store_stats(g->s, &st, err) < 0)
 		return -1;
 	g->ret->after = st.stored;
 	return 0;

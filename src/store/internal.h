@@ -14,6 +14,7 @@
 
 #include "base/blake2b.h"
 #include "base/buf.h"
+#include "base/strv.h"
 #include "store/chunker.h"
 #include "store/format.h"
 #include "store/index.h"
@@ -94,6 +95,24 @@ int store_object_size(struct store *s, const struct hash *root, uint64_t *size, 
 int ref_write(struct store *s, const struct store_ref *r, bool replace, struct error **err);
 /* Fails when the name is wrong or (unless replace) exists. */
 int ref_check_new(struct store *s, const char *name, bool replace, struct error **err);
+
+struct bad_record {
+	uint64_t pack, off;
+};
+/* As store_verify, without repair; *bad: sorted, the caller frees it. */
+int verify_all(struct store *s, const struct store_verify_opts *o, struct bad_record **bad, size_t *nbad,
+	struct store_verify_result *ret, struct error **err);
+int store_repair(struct store *s, const struct store_verify_opts *o, const struct bad_record *bad, size_t nbad,
+	struct store_verify_result *ret, struct error **err);
+/* What the indexes say to lie in these packs (sorted ids), in the order of place, each place once. */
+size_t store_entries_of(struct store *s, const uint64_t *packs, size_t npacks, struct found **ret);
+/*
+ * With the exclusive lock: one index of all packs but these (sorted ids) in place of all indexes; then the packs are removed.
+ * In this order: at worst some space waits for the next gc.
+ */
+int store_drop_packs(struct store *s, const uint64_t *packs, size_t npacks, struct error **err);
+int ref_names(struct store *s, struct strv *ret, struct error **err); /* sorted */
+bool ref_exists(struct store *s, const char *name);
 
 /* Session: one writer with its pack and its workers. */
 #define SLAB_DATA (1u << 20)

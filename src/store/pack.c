@@ -10,9 +10,11 @@
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 /* Dirty pages are sent to the disk in steps of this size while the rest is still being made. */
 #define FLUSH_STEP (8u << 20)
+#define SCAN (1u << 20)
 
 char *pack_path(const char *store, uint64_t id)
 {
@@ -127,21 +129,34 @@ static int damaged(const char *path, uint32_t off, const char *what, struct erro
 	return error_set(err, ERR_FAILED, "%s: damaged at %u: %s", path, off, what);
 }
 
-static int unpack(struct block *b, const struct rec_head *h, const char *path, struct error **err)
+int block_unpack(struct block *b, const char *path, struct error **err)
 {
+	const char *payload = b->stored + b->nchunks * sizeof(struct rec_chunk);
 	size_t n;
 
-	if (!(h->flags & REC_ZSTD)) {
-		memcpy(b->raw, b->stored + h->nchunks * sizeof(struct rec_chunk), h->raw);
+	b->raw = grow(b->raw, &b->raw_cap, b->rawlen + 1ul);
+	if (!(b->flags & REC_ZSTD)) {
+		memcpy(b->raw, payload, b->rawlen);
+		b->valid = true;
 		return 0;
 	}
 	if (!b->dctx)
 		b->dctx = ZSTD_createDCtx();
-	n = ZSTD_decompressDCtx(b->dctx, b->raw, h->raw, b->stored + h->nchunks * sizeof(struct rec_chunk), h->stored);
-	return ZSTD_isError(n) || n != h->raw ? damaged(path, b->off, "it does not unpack", err) : 0;
+	n = ZSTD_decompressDCtx(b->dctx, b->raw, b->rawlen, payload, b->payload);
+	b->valid = !ZSTD_isError(n) && n == b->rawlen;
+	return b->valid ? 0 : damaged(path, b->off, "it does not unpack", err);
 }
 
-int block_read(struct block *b, int fd, const char *path, uint64_t pack, uint32_t off, bool all, struct error **err)
+static int read_head(int fd, const char *path, uint64_t off, struct rec_head *h, struct error **err)
+{
+	if (off > UINT32_MAX)
+		return error_set(err, ERR_FAILED, "%s: is larger than a pack can be", path);
+	if (read_at(fd, h, sizeof(*h), off, path, err) < 0)
+		return -1;
+	return head_ok(h) ? 0 : damaged(path, (uint32_t)off, "no record starts here", err);
+}
+
+int block_load(struct block *b, int fd, const char *path, uint64_t pack, uint32_t off, bool sums, struct error **err)
 {
 	struct rec_head h;
 	size_t table_len;
@@ -150,31 +165,70 @@ int block_read(struct block *b, int fd, const char *path, uint64_t pack, uint32_
 	b->valid = false;
 	b->pack = pack;
 	b->off = off;
-	if (read_at(fd, &h, sizeof(h), off, path, err) < 0)
+	if (read_head(fd, path, off, &h, err) < 0)
 		return -1;
-	if (!head_ok(&h))
-		return damaged(path, off, "no record starts here", err);
 	table_len = h.nchunks * sizeof(struct rec_chunk);
 	b->stored = grow(b->stored, &b->stored_cap, table_len + h.stored);
-	b->raw = grow(b->raw, &b->raw_cap, h.raw + 1);
 	b->table = grow(b->table, &b->table_cap, table_len);
 	if (read_at(fd, b->stored, table_len + h.stored, off + sizeof(h), path, err) < 0)
 		return -1;
 	if (sum64(b->stored, table_len) != h.table_sum)
 		return damaged(path, off, "the table of chunks", err);
-	if (all && sum64(b->stored + table_len, h.stored) != h.payload_sum)
+	if (sums && sum64(b->stored + table_len, h.stored) != h.payload_sum)
 		return damaged(path, off, "the compressed bytes", err);
 	memcpy(b->table, b->stored, table_len);
 	for (uint32_t i = 0; i < h.nchunks; i++)
 		sum += b->table[i].len;
 	if (sum != h.raw)
 		return damaged(path, off, "the lengths of the chunks", err);
-	if (unpack(b, &h, path, err) < 0)
-		return -1;
 	b->rawlen = h.raw;
+	b->payload = h.stored;
+	b->flags = h.flags;
 	b->nchunks = h.nchunks;
 	b->size = (uint32_t)(sizeof(h) + table_len + h.stored);
-	b->valid = true;
+	return 0;
+}
+
+int block_read(struct block *b, int fd, const char *path, uint64_t pack, uint32_t off, bool sums, struct error **err)
+{
+	return block_load(b, fd, path, pack, off, sums, err) < 0 ? -1 : block_unpack(b, path, err);
+}
+
+static uint64_t record_len(const struct rec_head *h)
+{
+	return sizeof(*h) + h->nchunks * sizeof(struct rec_chunk) + h->stored;
+}
+
+int pack_record_len(int fd, const char *path, uint64_t off, uint64_t *ret, struct error **err)
+{
+	struct rec_head h;
+
+	if (read_head(fd, path, off, &h, err) < 0)
+		return -1;
+	*ret = record_len(&h);
+	return 0;
+}
+
+uint64_t pack_next_record(int fd, uint64_t from, uint64_t size)
+{
+	static const uint32_t magic = REC_MAGIC;
+	_cleanup_free_ char *p = xmalloc(SCAN);
+
+	while (from + sizeof(struct rec_head) <= size) {
+		ssize_t n = pread(fd, p, SCAN, (off_t)from);
+		const char *at = p;
+
+		if (n < (ssize_t)sizeof(struct rec_head))
+			return 0;
+		while ((at = memmem(at, (size_t)(p + n - at), &magic, sizeof(magic)))) {
+			struct rec_head h;
+
+			if (pread(fd, &h, sizeof(h), (off_t)(from + (size_t)(at - p))) == sizeof(h) && head_ok(&h))
+				return from + (size_t)(at - p);
+			at++;
+		}
+		from += (size_t)n - sizeof(magic) + 1;
+	}
 	return 0;
 }
 

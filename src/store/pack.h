@@ -27,6 +27,7 @@ char *pack_path(const char *store, uint64_t id);
 struct block {
 	uint64_t pack;
 	uint32_t off, rawlen, nchunks, size; /* size: on disk */
+	uint32_t payload, flags;
 	bool valid;
 	struct rec_chunk *table;
 	char *raw;
@@ -35,9 +36,14 @@ struct block {
 	ZSTD_DCtx *dctx;
 };
 void block_free(struct block *b);
-/* Reads and unpacks the record at off; with `all` also its payload checksum. Hashes are not checked here. */
-int block_read(struct block *b, int fd, const char *path, uint64_t pack, uint32_t off, bool all,
-	struct error **err);
+/* Reads the record at off and checks its table, with `sums` also its compressed bytes. */
+int block_load(struct block *b, int fd, const char *path, uint64_t pack, uint32_t off, bool sums, struct error **err);
+int block_unpack(struct block *b, const char *path, struct error **err); /* what was loaded; hashes are not checked here */
+int block_read(struct block *b, int fd, const char *path, uint64_t pack, uint32_t off, bool sums, struct error **err); /* both */
+/* Length on disk of the record at off, by its head alone. */
+int pack_record_len(int fd, const char *path, uint64_t off, uint64_t *ret, struct error **err);
+/* Where the next whole head of a record is, from `from` on; 0: nowhere. */
+uint64_t pack_next_record(int fd, uint64_t from, uint64_t size);
 int pack_check_head(int fd, const char *path, uint64_t id, struct error **err);
 
 #endif

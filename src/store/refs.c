@@ -88,21 +88,36 @@ int store_show(struct store *s, const char *name, struct store_ref *ret, struct 
 	return rc;
 }
 
-int store_list(struct store *s, struct store_ref **ret, size_t *n, struct error **err)
+bool ref_exists(struct store *s, const char *name)
+{
+	_cleanup_free_ char *path = ref_path(s, name);
+
+	return file_exists(path);
+}
+
+int ref_names(struct store *s, struct strv *ret, struct error **err)
 {
 	_cleanup_free_ char *dir = store_sub(s, "refs");
 	_cleanup_closedir_ DIR *d = opendir(dir);
-	_cleanup_strv_ struct strv names = STRV_INIT;
-	int rc = 0;
 
-	*ret = NULL;
-	*n = 0;
 	if (!d)
 		return error_errno(err, errno, "%s", dir);
 	for (struct dirent *e; (e = readdir(d));)
 		if (e->d_name[0] != '.')
-			strv_add(&names, e->d_name);
-	strv_sort(&names);
+			strv_add(ret, e->d_name);
+	strv_sort(ret);
+	return 0;
+}
+
+int store_list(struct store *s, struct store_ref **ret, size_t *n, struct error **err)
+{
+	_cleanup_strv_ struct strv names = STRV_INIT;
+	int rc = ref_names(s, &names, err);
+
+	*ret = NULL;
+	*n = 0;
+	if (rc < 0)
+		return -1;
 	*ret = xcalloc(names.len + 1, sizeof(**ret));
 	for (size_t i = 0; i < names.len && rc == 0; i++) {
 		rc = store_show(s, names.v[i], &(*ret)[*n], err);

@@ -211,7 +211,7 @@ static int open_indexes(struct store *s, const uint64_t *ids, size_t n, bool rep
 	return 0;
 }
 
-/* Takes up the records of a dead writer's pack, up to the first that is not whole. */
+/* Takes up the whole records of a dead writer's pack, and cuts off what is behind the last of them. */
 static int recover_pack(struct store *s, int fd, uint64_t id, const char *path, struct error **err)
 {
 	struct pack_out p = { .fd = -1, .id = id, .path = xstrdup(path), .len = sizeof(struct pack_head) };
@@ -224,9 +224,14 @@ static int recover_pack(struct store *s, int fd, uint64_t id, const char *path, 
 	if (fstat(fd, &st) < 0)
 		rc = error_errno(err, errno, "%s", path);
 	if (rc == 0 && pack_check_head(fd, path, id, &why) == 0)
-		while (p.len < (uint64_t)st.st_size && block_read(&b, fd, path, id, (uint32_t)p.len, true, &why) == 0) {
-			pack_note(&p, b.table, b.nchunks, (uint32_t)p.len);
-			p.len += b.size;
+		for (uint64_t at = p.len; at && at < (uint64_t)st.st_size;) {
+			error_clear(&why);
+			if (block_read(&b, fd, path, id, (uint32_t)at, true, &why) == 0) {
+				pack_note(&p, b.table, b.nchunks, (uint32_t)at);
+				p.len = at += b.size;
+			} else { /* of a sealed pack whose index is gone, a record in the middle may be damaged */
+				at = pack_next_record(fd, at + 1, (uint64_t)st.st_size);
+			}
 		}
 	error_clear(&why);
 	if (rc == 0 && p.n == 0) {

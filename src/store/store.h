@@ -173,14 +173,21 @@ struct store_verify_result {
 	uint64_t records, bytes; /* read */
 	uint64_t bad;		 /* damaged records and indexes */
 	uint64_t bad_names;	 /* names whose object cannot be read in full */
+	uint64_t mended, lost;	 /* chunks: taken from the other store; not to be had */
+};
+struct store_verify_opts {
+	unsigned threads;
+	bool deep; /* unpack everything and compute the hash of each chunk as well */
+	void (*say)(void *arg, const char *line); /* what is damaged; from the caller's thread */
+	void (*progress)(void *arg, uint64_t bytes); /* may be NULL */
+	void *arg;
+	struct store *repair_from; /* another store, or NULL: then nothing is changed */
 };
 /*
- * Reads everything: each byte of packs and indexes is covered by a checksum, each
- * chunk by its hash. Damage is said line by line through `say`; returns 0 also when
- * there is some: look at ret.
+ * Reads everything: each byte of packs and indexes is covered by a checksum. Returns 0 also when there is damage: look at
+ * ret. With repair_from, what is damaged or missing is then replaced by what that store has, and ret is of a second look.
  */
-int store_verify(struct store *s, unsigned threads, void (*say)(void *arg, const char *line),
-	void *arg, struct store_verify_result *ret, struct error **err);
+int store_verify(struct store *s, const struct store_verify_opts *o, struct store_verify_result *ret, struct error **err);
 
 struct store_gc_result {
 	uint64_t chunks, live; /* before; referenced */

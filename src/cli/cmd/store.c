@@ -163,15 +163,19 @@ static void say(void *arg, const char *line)
 
 static int verify_run(const struct cmd_args *a, struct error **err)
 {
+	const char *from = arg_str(a, "repair-from");
 	_cleanup_store_ struct store *s = open_store(a, false, err);
+	_cleanup_store_ struct store *other = s && from ? open_at(from, false, NULL, err) : NULL;
+	struct store_verify_opts o = { .deep = arg_flag(a, "deep"), .say = say, .repair_from = other };
 	struct store_verify_result r;
 
-	if (!s || store_verify(s, 0, say, NULL, &r, err) < 0)
+	if (!s || (from && !other) || store_verify(s, &o, &r, err) < 0)
 		return -1;
-	if (print_object(json_pack("{s:I s:I s:I s:I}", "records", (json_int_t)r.records, "bytes", (json_int_t)r.bytes, "damaged",
-			(json_int_t)r.bad, "damaged_names", (json_int_t)r.bad_names), err) < 0)
+	if (print_object(json_pack("{s:I s:I s:I s:I s:I s:I}", "records", (json_int_t)r.records, "bytes", (json_int_t)r.bytes,
+			"damaged", (json_int_t)r.bad, "damaged_names", (json_int_t)r.bad_names, "mended", (json_int_t)r.mended, "lost",
+			(json_int_t)r.lost), err) < 0)
 		return -1;
-	return r.bad || r.bad_names ? 1 : 0;
+	return r.bad || r.bad_names || r.lost ? 1 : 0;
 }
 
 static int gc_run(const struct cmd_args *a, struct error **err)
@@ -213,6 +217,12 @@ static int stats_run(const struct cmd_args *a, struct error **err)
 #define OPT_STORE { 0, "store", OPT_STRING, "DIR", "The store; default: store in croft's data directory", "file" }
 #define OPT_REPLACE { 0, "replace", OPT_FLAG, NULL, "The name may exist already", NULL }
 static const struct opt store_opts[] = { OPT_STORE, OPT_END };
+static const struct opt verify_opts[] = {
+	OPT_STORE,
+	{ 0, "deep", OPT_FLAG, NULL, "Also unpack everything and compute the hash of each chunk", NULL },
+	{ 0, "repair-from", OPT_STRING, "STORE", "Replace what is damaged or missing by what this store has", "file" },
+	OPT_END,
+};
 static const struct opt put_opts[] = {
 	OPT_STORE,
 	OPT_REPLACE,
@@ -253,7 +263,9 @@ const struct command cmd_store_remove = {
 };
 const struct command cmd_store_verify = {
 	.path = "store verify", .summary = "Read the whole store and report damage",
-	.help = "Status 1 when something is damaged; each damaged place and name is a line.", .opts = store_opts, .run = verify_run,
+	.help = "Every byte is checked against its checksum. Status 1 when something is damaged; each damaged place and name is a line.",
+	.opts = verify_opts, .run = verify_run,
+	.examples = "  croft store verify --repair-from /mnt/usb/store",
 };
 const struct command cmd_store_gc = {
 	.path = "store gc", .summary = "Free the space of what no name stands for",

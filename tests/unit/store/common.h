@@ -83,4 +83,9 @@ static inline void quiet(void *arg, const char *line)
 	(*(int *)arg)++;
 }
 
+static inline int verify(struct store *s, int *lines, struct store_verify_result *v, struct error **err)
+{
+	return store_verify(s, &(struct store_verify_opts){ .threads = 2, .deep = true, .say = quiet, .arg = lines }, v, err);
+}
+
 #endif

@@ -29,7 +29,7 @@ static void comes_back_whole_and_is_stored_once(void **state)
 		assert_int_equal(again.fresh, 0);
 		get_is(s, *state, r.object, p, sizes[i]);
 	}
-	assert_ok(store_verify(s, 2, quiet, &lines, &v, &e), e);
+	assert_ok(verify(s, &lines, &v, &e), e);
 	assert_int_equal(v.bad + v.bad_names + lines, 0);
 	assert_true(v.records > 10);
 }
@@ -173,7 +173,7 @@ static void flip_all(const char *dir, const char *sub, const uint8_t *p, size_t 
 		assert_int_equal(pwrite(fd, &c, 1, at), 1);
 		s = reopen(dir, "s");
 		now = file_in(dir, sub);
-		assert_ok(store_verify(s, 1, quiet, &lines, &v, &e), e);
+		assert_ok(verify(s, &lines, &v, &e), e);
 		/* an index whose frame is broken has been made anew by open: that is seen by its name */
 		if (!(v.bad && lines) && now && !strcmp(now, path))
 			fail_msg("%s: a flipped bit at %lld was not found", sub, (long long)at);
@@ -208,6 +208,67 @@ static void flipped_bits_are_found(void **state)
 	}
 	flip_all(*state, "s/packs", p, 60000);
 	flip_all(*state, "s/index", p, 60000);
+}
+
+/* Damage all over a store; a copy of the store has what is needed, and then it does not. */
+static void damage_is_mended_from_another_store(void **state)
+{
+	_cleanup_free_ uint8_t *p = xmalloc(6 * MIB);
+	_cleanup_free_ char *path = NULL;
+	struct store_put_result r;
+
+	fill(p, 6 * MIB, 13);
+	path = make_file(*state, "in", p, 6 * MIB);
+	for (int round = 0; round < 4; round++) {
+		_cleanup_store_ struct store *s = fresh_store(*state, "s"), *d = fresh_store(*state, "d");
+		_cleanup_free_ char *pack = NULL, *index = NULL;
+		struct store_verify_opts o = { .threads = 2, .say = quiet };
+		struct store_verify_result v;
+		struct store_copy_result c;
+		struct error *e = NULL;
+		int lines = 0, fd;
+
+		o.arg = &lines;
+		put(s, "x", path, &r);
+		assert_ok(store_copy(s, d, NULL, 0, false, &c, &e), e);
+		pack = file_in(*state, "s/packs");
+		index = file_in(*state, "s/index");
+		if (round == 3) { /* the other has no more than a third of it */
+			struct store_gc_result g;
+
+			free(make_file(*state, "in2", p, 2 * MIB));
+			assert_ok(store_remove(d, "x", &e), e);
+			_cleanup_free_ char *in2 = xasprintf("%s2", path);
+			put(d, "part", in2, &r);
+			assert_ok(store_gc(d, &g, &e), e);
+		}
+		store_close(STEAL(s));
+		if (round == 2) {
+			assert_int_equal(unlink(pack), 0);
+		} else {
+			fd = open(pack, O_RDWR | O_CLOEXEC);
+			for (off_t at = 1000; at < (off_t)(5 * MIB); at += 700000)
+				assert_int_equal(pwrite(fd, "damage", 6, at), 6);
+			close(fd);
+		}
+		if (round == 1)
+			assert_int_equal(truncate(index, 4000), 0);
+		s = reopen(*state, "s");
+		assert_ok(store_verify(s, &o, &v, &e), e);
+		assert_true(v.bad_names == 1);
+		o.repair_from = d;
+		assert_ok(store_verify(s, &o, &v, &e), e);
+		assert_true(v.mended > 0);
+		if (round == 3) {
+			assert_true(v.lost > 0 && v.bad == 0 && v.bad_names == 1);
+			continue;
+		}
+		assert_int_equal(v.bad + v.bad_names + v.lost, 0);
+		get_is(s, *state, "x", p, 6 * MIB);
+		store_close(STEAL(s));
+		s = reopen(*state, "s");
+		get_is(s, *state, "x", p, 6 * MIB);
+	}
 }
 
 /* The actions of the sweep, in a process of their own: 0 done, 10 disk full, 11 anything else. */
@@ -286,7 +347,7 @@ static void sweep(const char *dir, const char *what, const char *how)
 			_cleanup_store_ struct store *s = reopen(dir, "s"), *d = reopen(dir, "d");
 			struct store_copy_result c;
 
-			assert_ok(store_verify(s, 1, quiet, &lines, &v, &e), e);
+			assert_ok(verify(s, &lines, &v, &e), e);
 			assert_int_equal(v.bad + v.bad_names, 0);
 			get_is(s, dir, "old", old, 3 * MIB);
 			put(s, "new", in, &r);
@@ -341,7 +402,7 @@ static void torn_packs_are_cut_back(void **state)
 		assert_int_equal(truncate(pack, st.st_size * part / 10), 0);
 		assert_int_equal(unlink(index), 0);
 		s = reopen(*state, "s");
-		assert_ok(store_verify(s, 1, quiet, &lines, &v, &e), e);
+		assert_ok(verify(s, &lines, &v, &e), e);
 		assert_int_equal(v.bad, 0);
 		put(s, "x", path, &again);
 		assert_true(part == 10 ? again.fresh == 0 : again.fresh > 0);
@@ -388,7 +449,7 @@ static void two_writers_and_a_gc(void **state)
 	}
 	store_close(s);
 	s = reopen(*state, "s");
-	assert_ok(store_verify(s, 2, quiet, &lines, &v, &e), e);
+	assert_ok(verify(s, &lines, &v, &e), e);
 	assert_int_equal(v.bad + v.bad_names, 0);
 	for (int k = 0; k < 2; k++)
 		for (int i = 9; i < 12; i++) {
@@ -431,6 +492,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(gc_removes_what_has_no_name),
 		cmocka_unit_test(copy_sends_what_is_missing),
 		cmocka_unit_test(flipped_bits_are_found),
+		cmocka_unit_test(damage_is_mended_from_another_store),
 		cmocka_unit_test(torn_packs_are_cut_back),
 		cmocka_unit_test(two_writers_and_a_gc),
 		cmocka_unit_test(many_puts_merge_their_indexes),

@@ -86,7 +86,7 @@ static void parts_are_listed_and_come_back(void **state)
 	/* gc and verify see through it */
 	assert_ok(store_gc(s, &g, &e), e);
 	assert_int_equal(g.live, g.chunks);
-	assert_ok(store_verify(s, 2, quiet, &lines, &v, &e), e);
+	assert_ok(verify(s, &lines, &v, &e), e);
 	assert_int_equal(v.bad + v.bad_names, 0);
 	disk_is(s, *state, "m", &d);
 	free(d.p);
