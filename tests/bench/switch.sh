@@ -1,0 +1,113 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# switch.sh CROFT_NET: the group's switch against vde_switch and a bare socket pair, as ratios, medians of alternating pairs.
+# One process sends frames as QEMU does, another receives them (frames.c).
+set -u
+net=$(realpath "${1:?usage: $0 CROFT_NET}") || exit 2
+here=$(cd "$(dirname "$0")" && pwd)
+work=$(mktemp -d "${TMPDIR:-/tmp}/croft-switch.XXXXXX")
+over=0 pid='' vde=''
+rounds=${ROUNDS:-5}
+
+end() {
+	[ -z "$pid" ] || kill "$pid" 2>/dev/null
+	pid=
+}
+cleanup() {
+	end
+	[ -z "$vde" ] || kill "$vde" 2>/dev/null
+	rm -rf "$work"
+}
+trap cleanup EXIT
+trap 'exit 130' INT TERM
+
+gcc -O2 -Wall -D_GNU_SOURCE -o "$work/frames" "$here/frames.c" || exit 1
+
+# config PORTS [MORE]: net.json with ports n1 .. nPORTS
+config() {
+	local i sep=
+	mkdir -p "$work/net"
+	{
+		printf '{"group":"g","zones":[{"name":"lan","prefix":"10.1.2.0/24","gateway":"10.1.2.1","domain":"g.croft","outside":true}],"ports":['
+		for ((i = 1; i <= $1; i++)); do
+			printf '%s{"node":"n%d","zone":"lan","mac":"52:54:00:00:00:%02x","address":"10.1.2.%d","names":["n%d"],"socket":"%s"}' \
+				"$sep" "$i" "$i" $((i + 9)) "$i" "$work/p$i.sock"
+			sep=,
+		done
+		printf ']%s}' "${2:-}"
+	} >"$work/net/net.json"
+}
+# ours WHAT ARGS...: through croft-net
+ours() {
+	local what=$1
+	shift
+	rm -f "$work"/p*.sock
+	coproc LOAD { if [ "$what" = delay ]; then exec "$work/frames" delay "$work/p1.sock" "$work/p2.sock" "$@"
+		else exec "$work/frames" "$what" stream "$work/p1.sock" "$work/p2.sock" "$@"; fi; }
+	local load=$LOAD_PID out=${LOAD[0]} line
+	exec {copy}<&"$out"
+	read -r line <&"$copy" # listening
+	"$net" "$work/net" >/dev/null 2>"$work/log" &
+	pid=$!
+	printf '%s' '{"op":"attach"}' >/dev/null
+	read -r line <&"$copy" || { cat "$work/log" >&2; exit 1; }
+	exec {copy}<&-
+	wait "$load" 2>/dev/null
+	end
+	wait 2>/dev/null
+	echo "$line"
+}
+median() { sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
+# pairs OURS PEER: both print a number; sets $a and $b to the medians
+pairs() {
+	local i
+	: >"$work/a"; : >"$work/b"
+	for ((i = 0; i < rounds; i++)); do
+		"$1" >>"$work/a" || exit 1
+		"$2" >>"$work/b" || exit 1
+	done
+	a=$(median <"$work/a") b=$(median <"$work/b")
+}
+# result TEXT VALUE LIMIT most|least
+result() {
+	awk -v t="$1" -v v="$2" -v l="$3" -v how="$4" 'BEGIN {
+		bad = how == "most" ? v > l : v < l
+		printf "%-64s %6.2f  (at %s %s)%s\n", t, v, how, l, (bad ? "  OVER" : "")
+		exit bad }' || over=1
+}
+ratio() { awk -v a="$1" -v b="$2" 'BEGIN { print a / b }'; }
+
+our_rate() { ours rate 1 1514; }
+pair_rate() { "$work/frames" rate pair 1 1514; }
+vde_rate() { "$work/frames" rate vde "$work/vde" 1 1514; }
+our_trip() { ours trip 20000 100; }
+pair_trip() { "$work/frames" trip pair 20000 100; }
+
+config 2
+if command -v vde_switch >/dev/null; then
+	vde_switch -s "$work/vde" -M "$work/vde.mgmt" -d -p "$work/vde.pid" || exit 1
+	vde=$(cat "$work/vde.pid")
+	pairs our_rate vde_rate
+	result "frames of 1514 bytes a second / vde_switch" "$(ratio "$a" "$b")" 1.5 least
+	kill "$vde"
+	vde=
+else
+	echo "vde_switch: not installed (package vde2), not compared"
+fi
+pairs our_rate pair_rate
+result "the same / a bare socket pair" "$(ratio "$a" "$b")" 0.5 least
+pairs our_trip pair_trip
+result "microseconds added to a round trip" "$(ratio $((a - b)) 1000)" 30 most
+
+config 30
+"$net" "$work/net" >/dev/null 2>&1 &
+pid=$!
+sleep 1
+result "resident memory with 30 ports, not connected / 16 MB" "$(ratio "$(awk '/^VmRSS/ { print $2 }' "/proc/$pid/status")" 16384)" 1 most
+end
+wait
+
+config 2 ',"links":[{"node":"n2","in":{"delay":"20ms"}}]'
+read -r _ p99 <<<"$(ours delay 3 50000)"
+result "p99 of a delay of 20 ms at 50,000 frames a second, ms too late" "$(awk -v p="$p99" 'BEGIN { print p / 1000 - 20 }')" 1 most
+exit "$over"
