@@ -3,6 +3,11 @@
  * A port speaks QEMU's stream protocol: each frame behind its length, 32 bits, big-endian (QEMU
  * net/stream.c). QEMU listens and we connect, so that this process may end and come back while
  * machines run.
+ *
+ * Frames are not copied on their way from one machine to the other. All that a machine has sent is read at once into one
+ * buffer, the same for all ports; what goes to another machine as it is, is noted there as a piece of that buffer, its
+ * length in front included, and written with one call when the buffer has been gone through. Frames that follow each other
+ * to the same machine are one piece. Only what its socket does not take is copied, into the port's ring.
  */
 #include "net/faults.h"
 #include "net/guard.h"
@@ -17,6 +22,14 @@
 #include <sys/uio.h>
 
 #define RETRY_NS 2000000000u
+#define READS_MAX 4 /* from one port, before the others have their turn */
+
+/* What has been read of one port and is being gone through. One thread, and nothing that takes frames in reads more. */
+static struct {
+	_Alignas(64) uint8_t bytes[RX_BYTES];
+	bool active;
+	struct port *dirty; /* with pieces that are not written yet */
+} batch;
 
 void port_disconnect(struct port *p)
 {
@@ -24,12 +37,13 @@ void port_disconnect(struct port *p)
 		return;
 	loop_remove(p->src);
 	close(p->fd);
-	free(p->rx);
+	free(p->rest);
 	free(p->tx);
 	p->src = NULL;
-	p->rx = p->tx = NULL;
+	p->rest = p->tx = NULL;
 	p->fd = -1;
-	p->rx_len = p->tx_at = p->tx_len = 0;
+	p->rest_len = p->tx_at = p->tx_len = 0;
+	p->npieces = 0;
 	guard_forget(p);
 }
 
@@ -67,6 +81,65 @@ static void enqueue(struct port *p, const void *data, size_t n)
 	p->tx_len += n;
 }
 
+/* What the socket doesn't take goes into the ring. It has room: port_write looked, and one batch is half of it. */
+static void write_vector(struct port *p, const struct iovec *v, int n)
+{
+	ssize_t sent = 0;
+
+	if (!p->tx_len)
+		do
+			sent = writev(p->fd, v, n);
+		while (sent < 0 && errno == EINTR);
+	if (sent < 0)
+		sent = 0;
+	for (int i = 0; i < n; i++) {
+		size_t skip = (size_t)sent < v[i].iov_len ? (size_t)sent : v[i].iov_len;
+
+		sent -= (ssize_t)skip;
+		if (skip < v[i].iov_len)
+			enqueue(p, (const uint8_t *)v[i].iov_base + skip, v[i].iov_len - skip);
+	}
+	if (p->tx_len)
+		loop_fd_events(p->src, EPOLLIN | EPOLLOUT);
+}
+
+static void write_pieces(struct port *p)
+{
+	int n = (int)p->npieces;
+
+	p->npieces = 0;
+	if (n)
+		write_vector(p, p->pieces, n);
+}
+
+static bool in_batch(const uint8_t *frame, size_t len)
+{
+	return batch.active && frame >= batch.bytes + 4 && frame + len <= batch.bytes + sizeof(batch.bytes) && get32(frame - 4) == len;
+}
+
+static void add_piece(struct port *p, const uint8_t *at, size_t n)
+{
+	struct iovec *last = p->npieces ? &p->pieces[p->npieces - 1] : NULL;
+
+	if (last && (const uint8_t *)last->iov_base + last->iov_len == at) {
+		last->iov_len += n;
+		return;
+	}
+	if (p->npieces == PORT_PIECES) {
+		write_pieces(p);
+		if (p->tx_len) {
+			enqueue(p, at, n);
+			return;
+		}
+	}
+	p->pieces[p->npieces++] = (struct iovec){ (void *)at, n };
+	if (!p->dirty) {
+		p->dirty = true;
+		p->next_dirty = batch.dirty;
+		batch.dirty = p;
+	}
+}
+
 void port_mark(struct port *p)
 {
 	p->impaired = p->cut || p->links[FAULT_IN];
@@ -87,7 +160,6 @@ void port_send(struct port *p, const uint8_t *frame, size_t len)
 void port_write(struct port *p, const uint8_t *frame, size_t len)
 {
 	uint8_t head[4];
-	size_t sent = 0;
 
 	if (p->kind != PORT_MACHINE) {
 		p->tx_frames++;
@@ -101,73 +173,93 @@ void port_write(struct port *p, const uint8_t *frame, size_t len)
 		p->dropped++;
 		return;
 	}
-	put32(head, (uint32_t)len);
 	p->tx_frames++;
 	p->tx_bytes += len;
-	if (!p->tx_len) {
-		struct iovec v[2] = { { head, 4 }, { (void *)frame, len } };
-		ssize_t n = writev(p->fd, v, 2);
-
-		sent = n > 0 ? (size_t)n : 0;
-		if (sent == len + 4)
-			return;
+	if (!p->tx_len && in_batch(frame, len)) {
+		add_piece(p, frame - 4, len + 4);
+		return;
 	}
-	if (sent < 4)
-		enqueue(p, head + sent, 4 - sent);
-	enqueue(p, frame + (sent > 4 ? sent - 4 : 0), len - (sent > 4 ? sent - 4 : 0));
-	loop_fd_events(p->src, EPOLLIN | EPOLLOUT);
+	put32(head, (uint32_t)len);
+	write_pieces(p);
+	write_vector(p, (struct iovec[]){ { head, 4 }, { (void *)frame, len } }, 2);
 }
 
-/* Hands on all whole frames; false when the stream is not what QEMU sends. */
-static bool take_frames(struct port *p)
+/* Hands on all whole frames; returns where they end, or -1 when the stream is not what QEMU sends. */
+static ssize_t take_frames(struct port *p, size_t len)
 {
 	size_t at = 0;
 
-	while (p->fd >= 0 && p->rx_len - at >= 4) {
-		size_t len = get32(p->rx + at);
+	while (p->fd >= 0 && len - at >= 4) {
+		size_t n = get32(batch.bytes + at);
 
-		if (len > FRAME_MAX_BYTES)
-			return false;
-		if (p->rx_len - at - 4 < len)
+		if (n > FRAME_MAX_BYTES)
+			return -1;
+		if (len - at - 4 < n)
 			break;
 		p->rx_frames++;
-		p->rx_bytes += len;
-		zone_input(p->zone, p, p->rx + at + 4, len);
-		at += len + 4;
+		p->rx_bytes += n;
+		zone_input(p->zone, p, batch.bytes + at + 4, n);
+		at += n + 4;
+	}
+	return (ssize_t)at;
+}
+
+static void write_batch(void)
+{
+	while (batch.dirty) {
+		struct port *p = batch.dirty;
+
+		batch.dirty = p->next_dirty;
+		p->dirty = false;
+		write_pieces(p);
+	}
+	batch.active = false;
+}
+
+/* One reading; true when there may be more at once. */
+static bool read_port(struct port *p)
+{
+	struct links *links = p->zone->net->faults->links;
+	size_t room = RX_BYTES - p->rest_len, len;
+	ssize_t n, taken;
+
+	/* The beginning of a frame whose end is to come now. */
+	memcpy(batch.bytes, p->rest, p->rest_len);
+	n = read(p->fd, batch.bytes + p->rest_len, room);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return false;
+	if (n <= 0) {
+		lost(p);
+		return false;
+	}
+	len = p->rest_len + (size_t)n;
+	batch.active = true;
+	links_enter(links, 0);
+	taken = take_frames(p, len);
+	links_leave(links);
+	write_batch();
+	if (taken < 0) {
+		log_warn("%s: sent what is not a frame; disconnected", p->node);
+		lost(p);
 	}
 	if (p->fd < 0)
-		return true;
-	memmove(p->rx, p->rx + at, p->rx_len - at);
-	p->rx_len -= at;
-	return true;
+		return false;
+	p->rest_len = len - (size_t)taken;
+	memcpy(p->rest, batch.bytes + taken, p->rest_len);
+	return n == (ssize_t)room;
 }
 
 static void on_port(void *arg, uint32_t events)
 {
 	struct port *p = arg;
-	struct net *net = p->zone->net;
-	bool whole;
-	ssize_t n;
 
 	if (events & EPOLLOUT)
 		flush(p);
 	if (!(events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
 		return;
-	n = read(p->fd, p->rx + p->rx_len, RX_BYTES - p->rx_len);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (n <= 0) {
-		lost(p);
-		return;
-	}
-	p->rx_len += (size_t)n;
-	links_enter(net->faults->links, 0);
-	whole = take_frames(p);
-	links_leave(net->faults->links);
-	if (!whole) {
-		log_warn("%s: sent what is not a frame; disconnected", p->node);
-		lost(p);
-	}
+	for (int i = 0; i < READS_MAX; i++)
+		if (!read_port(p))
+			break;
 }
 
 void port_connect(struct port *p)
@@ -183,7 +275,7 @@ void port_connect(struct port *p)
 		return;
 	}
 	p->fd = fd;
-	p->rx = xmalloc(RX_BYTES);
+	p->rest = xmalloc(FRAME_MAX_BYTES + 4);
 	p->tx = xmalloc(TX_BYTES);
 	p->src = loop_fd(p->zone->net->loop, fd, EPOLLIN, on_port, p);
 	log_info("%s: connected", p->node);

@@ -14,11 +14,13 @@
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #define FRAME_MAX_BYTES (65536 + 14 + 4)
 #define RX_BYTES (2 * (FRAME_MAX_BYTES + 4))
-#define TX_BYTES (256 * 1024)
+#define TX_BYTES (2 * RX_BYTES)
 
+#define PORT_PIECES 16
 #define PORT_V6_MAX 16
 #define HOPS_MAX 16
 
@@ -52,8 +54,12 @@ struct port {
 	unsigned nv6, v6_next;
 	int fd;      /* -1: not connected */
 	struct loop_src *src;
-	uint8_t *rx, *tx; /* while connected */
-	size_t rx_len, tx_at, tx_len;
+	uint8_t *rest, *tx; /* while connected: begun frame, what the socket hasn't taken */
+	size_t rest_len, tx_at, tx_len;
+	struct iovec pieces[PORT_PIECES]; /* port.c */
+	unsigned npieces;
+	bool dirty;
+	struct port *next_dirty;
 	uint64_t rx_frames, rx_bytes, tx_frames, tx_bytes, dropped, spoofed, cut_frames;
 	/* faults.c: */
 	uint32_t id;		/* of its node */
