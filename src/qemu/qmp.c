@@ -124,12 +124,8 @@ static int send_command(struct qmp *q, const char *command, json_t *args, unsign
 	return rc;
 }
 
-static int command_until(struct qmp *q, const char *command, json_t *args, uint64_t end, json_t **ret, struct error **err)
+static int await_answer(struct qmp *q, const char *command, unsigned id, uint64_t end, json_t **ret, struct error **err)
 {
-	unsigned id = q->next_id++;
-
-	if (send_command(q, command, args, id, err) < 0)
-		return -1;
 	for (;;) {
 		json_t *o = next_object(q, end, command, err), *e;
 		int rc = 0;
@@ -154,6 +150,23 @@ static int command_until(struct qmp *q, const char *command, json_t *args, uint6
 		json_decref(o);
 		return rc;
 	}
+}
+
+static int command_until(struct qmp *q, const char *command, json_t *args, uint64_t end, json_t **ret, struct error **err)
+{
+	unsigned id = q->next_id++;
+
+	return send_command(q, command, args, id, err) < 0 ? -1 : await_answer(q, command, id, end, ret, err);
+}
+
+int qmp_send(struct qmp *q, const char *command, struct error **err)
+{
+	return send_command(q, command, NULL, q->next_id++, err);
+}
+
+int qmp_answer(struct qmp *q, int timeout_ms, struct error **err)
+{
+	return await_answer(q, "the last command", q->next_id - 1, deadline(timeout_ms), NULL, err);
 }
 
 struct qmp *qmp_connect(const char *sock, int timeout_ms, struct error **err)

@@ -28,6 +28,9 @@ static inline void qmp_freep(struct qmp **q)
  * QEMU's own refusal is ERR_FAILED with its description. Events that come meanwhile are kept (the last 64).
  */
 int qmp_command(struct qmp *q, const char *command, json_t *args, int timeout_ms, json_t **ret, struct error **err);
+/* The same in two halves, for commands to several QEMUs at one instant; nothing else between them. */
+int qmp_send(struct qmp *q, const char *command, struct error **err);
+int qmp_answer(struct qmp *q, int timeout_ms, struct error **err);
 /* The next event of that name (kept or to come); *ret, when not NULL, is the whole event object. */
 int qmp_wait_event(struct qmp *q, const char *name, int timeout_ms, json_t **ret, struct error **err);
 
