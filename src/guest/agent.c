@@ -87,6 +87,7 @@ static int state_frame(struct agent *a, const struct frame *f, struct error **er
 {
 	free(a->text);
 	a->text = xstrndup((const char *)f->data, f->value == FRAME_READY ? 0 : f->length);
+	a->states++;
 	a->ready = f->value == FRAME_READY;
 	a->ended = f->value == FRAME_ENDED;
 	if (a->ended)
@@ -195,6 +196,35 @@ struct agent *agent_connect(const char *sock, int timeout_ms, struct error **err
 		}
 		if (agent_io(a, NULL, NULL, 0,
 			    timeout_ms < 0 ? -1 : (int)((end - now) / 1000000) + 1, err) < 0)
+			return NULL;
+	}
+	return STEAL(a);
+}
+
+struct agent *agent_hold(const char *sock, int timeout_ms, struct error **err)
+{
+	_cleanup_agent_ struct agent *a = xcalloc(1, sizeof(*a));
+	uint64_t end = loop_now() + (uint64_t)timeout_ms * 1000000;
+
+	a->fd = unix_connect(sock, err);
+	if (a->fd < 0)
+		return NULL;
+	if (frame_decoder_init(&a->in, 4 * (size_t)FRAME_MAX) < 0) {
+		error_errno(err, ENOMEM, "connect to the helper");
+		return NULL;
+	}
+	fcntl(a->fd, F_SETFL, fcntl(a->fd, F_GETFL) | O_NONBLOCK);
+	buf_reserve(&a->out, FRAME_HEADER);
+	a->out.len = frame_header((uint8_t *)a->out.data, &(struct frame){ .type = FRAME_STATE, .value = FRAME_WAITING });
+	/* One STATE greets every client, the answer comes after it. */
+	while (a->states < 2 || a->ready) {
+		uint64_t now = loop_now();
+
+		if (now >= end) {
+			error_set(err, ERR_TIMEOUT, "machine's helper has not let go of the guest in %d ms", timeout_ms);
+			return NULL;
+		}
+		if (agent_io(a, NULL, NULL, 0, (int)((end - now) / 1000000) + 1, err) < 0)
 			return NULL;
 	}
 	return STEAL(a);

@@ -95,6 +95,13 @@ struct agent_net {
 	const char *hostname;	    /* or NULL: kept */
 };
 int agent_network(struct agent *a, const struct agent_net *n, int timeout_ms, struct error **err);
+/* Sets the guest's wall clock to ours. Error code EOPNOTSUPP: its guest program is older than this request. */
+int agent_set_clock(struct agent *a, int timeout_ms, struct error **err);
+/*
+ * Makes the helper let go of the guest, whose memory is about to be replaced: all streams of all clients end. Lasts until the
+ * handle is freed; it can be used for nothing else. Returns when it has.
+ */
+struct agent *agent_hold(const char *sock, int timeout_ms, struct error **err);
 enum agent_power { AGENT_POWEROFF, AGENT_REBOOT };
 /* Asks for an orderly end; returns when the guest has accepted. */
 int agent_power(struct agent *a, enum agent_power what, int timeout_ms, struct error **err);

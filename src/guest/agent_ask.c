@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Short questions: facts, network, power. */
+/* Short questions: facts, network, clock, power. */
 #include "call.h"
 
 #include "base/cleanup.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #define ANSWER_MAX (1u << 20)
 
@@ -52,6 +54,18 @@ int agent_network(struct agent *a, const struct agent_net *n, int timeout_ms, st
 	item_str(&items, FRAME_K_DNS, n->dns);
 	item_str(&items, FRAME_K_HOSTNAME, n->hostname);
 	return ask(a, FRAME_NET, "network", &items, timeout_ms, &answer, err);
+}
+
+int agent_set_clock(struct agent *a, int timeout_ms, struct error **err)
+{
+	_cleanup_buf_ struct buf items = BUF_INIT, answer = BUF_INIT;
+	struct timespec now;
+	char text[48];
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	snprintf(text, sizeof(text), "%lld.%09ld", (long long)now.tv_sec, now.tv_nsec);
+	item_str(&items, FRAME_K_TIME, text);
+	return ask(a, FRAME_CLOCK, "clock", &items, timeout_ms, &answer, err);
 }
 
 int agent_power(struct agent *a, enum agent_power what, int timeout_ms, struct error **err)

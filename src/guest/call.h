@@ -20,6 +20,7 @@ struct agent {
 	size_t out_pos; /* of out: what was written */
 	uint32_t next;	/* stream id */
 	bool ready, ended;
+	unsigned states; /* how many STATE frames came */
 	char *text; /* of the last STATE, for messages */
 };
 

@@ -59,8 +59,11 @@
  *	- OPEN from a client: a new guest id is taken (ascending from 1) and remembered with (client, its
  *	  id). OPEN while not ready: ERROR EAGAIN to the client. A used id again: continuation if the last
  *	  OPEN had channel 1, else the client is disconnected. All other frames of known streams are
- *	  passed on with the id changed and nothing else. HELLO, STATE from a client: disconnect it.
+ *	  passed on with the id changed and nothing else. HELLO, another STATE from a client: disconnect it.
  *	- EXIT or ERROR from the guest, CLOSE from the client: passed on, mapping forgotten.
+ *	- STATE with value FRAME_WAITING from a client: it is about to replace the guest's memory (going back to a snapshot).
+ *	  The helper ends all streams, disconnects from the chardev and answers with STATE waiting; it connects again 100 ms after
+ *	  that client has gone. What the guest's side then believes to be open ends as at every disconnection.
  *	- A client that vanishes or sends garbage: CLOSE to the guest for each of its streams.
  *	- The guest gone (chardev closed, new HELLO, garbage): ERROR ECONNRESET on every open stream, then
  *	  STATE. Garbage from the guest: disconnect from the chardev and connect again.
@@ -108,6 +111,7 @@ enum frame_kind {
 	FRAME_FACTS,
 	FRAME_NET,
 	FRAME_POWER, /* FRAME_K_NAME "poweroff" or "reboot"; EXIT 0 when accepted */
+	FRAME_CLOCK, /* FRAME_K_TIME: sets the wall clock */
 };
 
 /* Keys of items in OPEN and HELLO. */
@@ -133,6 +137,7 @@ enum frame_key {
 	FRAME_K_HOSTNAME,
 	FRAME_K_NAME,  /* power */
 	FRAME_K_SHELL, /* exec: command for bash -c (sh -c where there is none) instead of ARG */
+	FRAME_K_TIME,  /* clock: "SECONDS.NANOSECONDS" since the epoch, nine digits behind the point */
 };
 
 struct frame {

@@ -26,6 +26,8 @@
 #define GUEST_QUEUE_MAX (256u * 1024)
 #define RETRY_NS 100000000ull	   /* after a lost connection to the chardev */
 #define SILENCE_NS 2000000000ull /* of a guest that was running when we attached */
+#define QUICK_NS 400000000ull	   /* the first times after its memory was replaced: then it is in the middle of nothing, or lost */
+#define QUICK_TRIES 5
 
 struct mux_client {
 	struct mux *mux;
@@ -47,6 +49,8 @@ struct mux {
 	struct outq out;
 	struct frame_decoder in;
 	bool adopted, connected_once;
+	const struct mux_client *holder; /* replaces the guest's memory: until it goes we stay away */
+	unsigned quick;			 /* tries with QUICK_NS that are left */
 	enum frame_state state;
 	struct buf hello; /* items of the guest's HELLO */
 	char *why;	  /* state FRAME_ENDED */
@@ -58,6 +62,8 @@ struct mux {
 
 static void client_free(struct mux_client *c);
 static void guest_lost(struct mux *m);
+static void unhold(struct mux *m);
+static bool still_there(const struct mux *m, const struct mux_client *c);
 
 static struct stream *by_guest_id(struct mux *m, uint32_t id)
 {
@@ -170,6 +176,8 @@ static void client_free(struct mux_client *c)
 	for (size_t i = 0; i < CLIENTS_MAX; i++)
 		if (m->clients[i] == c)
 			m->clients[i] = NULL;
+	if (m->holder == c)
+		unhold(m);
 	loop_remove(c->src);
 	close(c->fd);
 	outq_free(&c->out);
@@ -310,7 +318,8 @@ static void guest_connect(struct mux *m)
 	to_guest(m, &hello);
 	/* A guest that boots may be silent as long as it likes, one that was running answers. */
 	if (m->adopted || m->connected_once)
-		loop_timer_arm(m->retry, SILENCE_NS);
+		loop_timer_arm(m->retry, m->quick ? QUICK_NS : SILENCE_NS);
+	m->quick -= m->quick > 0;
 	m->connected_once = true;
 	watch_all(m);
 }
@@ -323,6 +332,28 @@ static void guest_lost(struct mux *m)
 	outq_free(&m->out);
 	if (m->state == FRAME_READY)
 		set_state(m, FRAME_WAITING, "the connection to the guest program was lost");
+	if (!m->holder)
+		loop_timer_arm(m->retry, RETRY_NS);
+}
+
+/* The guest is left alone until the client has gone. */
+static int hold(struct mux_client *c)
+{
+	struct mux *m = c->mux;
+	bool told = m->state == FRAME_READY;
+
+	if (m->holder || m->state == FRAME_ENDED)
+		return -1;
+	m->holder = c;
+	loop_timer_disarm(m->retry);
+	guest_lost(m);
+	return told || !still_there(m, c) ? 0 : send_state(c);
+}
+
+static void unhold(struct mux *m)
+{
+	m->holder = NULL;
+	m->quick = QUICK_TRIES;
 	loop_timer_arm(m->retry, RETRY_NS);
 }
 
@@ -367,6 +398,8 @@ static int on_client_frame(struct mux_client *c, struct frame *f)
 	struct mux *m = c->mux;
 	struct stream *s;
 
+	if (f->type == FRAME_STATE && f->value == FRAME_WAITING)
+		return hold(c);
 	if (f->type == FRAME_HELLO || f->type == FRAME_STATE)
 		return -1;
 	if (f->type == FRAME_OPEN)

@@ -541,6 +541,8 @@ static void questions(void **state)
 	assert_err(agent_network(f->a, &n, 5000, &e), e, ERR_FAILED, "10.0.0.1/33");
 	/* As a plain process it must not turn this machine off. */
 	assert_err(agent_power(f->a, AGENT_POWEROFF, 5000, &e), e, ERR_FAILED, "not the guest program");
+	/* the time that it sends is one that the guest program understands */
+	assert_err(agent_set_clock(f->a, 5000, &e), e, ERR_FAILED, "not the guest program");
 }
 
 /* Garbage ends the connection, not the program. Its commands die with it. */

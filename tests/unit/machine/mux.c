@@ -220,7 +220,7 @@ static void a_used_id_ends_the_client(void **state)
 	expect(s, &s->guest, FRAME_OPEN, 1, FRAME_EXEC, "x");
 	expect(s, &s->guest, FRAME_CLOSE, 1, 0, "");
 	assert_false(next(s, &s->a, &f));
-	put(&s->b, FRAME_STATE, 0, 0, 0, "");
+	put(&s->b, FRAME_STATE, 0, 0, FRAME_READY, "");
 	assert_false(next(s, &s->b, &f));
 }
 
@@ -257,6 +257,41 @@ static void a_guest_that_goes_is_told(void **state)
 		}
 	}
 	expect(s, &s->a, FRAME_STATE, 0, FRAME_READY, NULL);
+}
+
+/* Whoever replaces the guest's memory has it to himself; the others come back when he has gone. */
+static void one_client_holds_the_guest(void **state)
+{
+	struct scene *s = *state;
+	struct frame f;
+	int fd = -1;
+
+	begin(s);
+	fcntl(s->qemu, F_SETFL, O_NONBLOCK);
+	put(&s->a, FRAME_OPEN, 0, 9, FRAME_EXEC, "x");
+	expect(s, &s->guest, FRAME_OPEN, 1, FRAME_EXEC, "x");
+	put(&s->b, FRAME_STATE, 0, 0, FRAME_WAITING, "");
+	expect(s, &s->a, FRAME_ERROR, 9, ECONNRESET, NULL);
+	expect(s, &s->a, FRAME_STATE, 0, FRAME_WAITING, "");
+	expect(s, &s->b, FRAME_STATE, 0, FRAME_WAITING, "");
+	assert_false(next(s, &s->guest, &f));
+	assert_false(ready(s));
+	for (int i = 0; i < 30; i++) {
+		loop_once(s->loop, 10);
+		assert_true(accept(s->qemu, NULL, NULL) < 0);
+	}
+	/* A second one is turned away. */
+	put(&s->a, FRAME_STATE, 0, 0, FRAME_WAITING, "");
+	assert_false(next(s, &s->a, &f));
+	peer_close(&s->b);
+	for (int i = 0; i < 500 && (fd = accept(s->qemu, NULL, NULL)) < 0; i++)
+		loop_once(s->loop, 10);
+	peer_close(&s->guest);
+	peer_is(&s->guest, fd);
+	expect(s, &s->guest, FRAME_HELLO, 0, FRAME_VERSION, NULL);
+	hello(&s->guest);
+	client(s, &s->b);
+	expect(s, &s->b, FRAME_STATE, 0, FRAME_READY, NULL);
 }
 
 static void the_end_has_a_reason(void **state)
@@ -306,6 +341,7 @@ int main(void)
 		TEST(clients_that_vanish_close_their_streams),
 		TEST(a_used_id_ends_the_client),
 		TEST(a_guest_that_goes_is_told),
+		TEST(one_client_holds_the_guest),
 		TEST(the_end_has_a_reason),
 		TEST(a_client_that_does_not_read_harms_nobody),
 	};
