@@ -6,6 +6,7 @@
 #include "base/path.h"
 #include "base/units.h"
 #include "internal.h"
+#include "machine/snapshot.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -175,6 +176,9 @@ struct machine *machine_open(const char *name, struct error **err)
 	 * by the verb that needs it. */
 	if (machine_ensure_helper(m, &e) < 0)
 		log_debug("%s", e->msg);
+	error_clear(&e);
+	if (snapshot_recover(m, &e) < 0)
+		log_warn("%s", e->msg);
 	return STEAL(m);
 }
 

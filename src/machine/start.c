@@ -8,6 +8,7 @@
 #include "helper/helper.h"
 #include "internal.h"
 #include "qemu/qmp.h"
+#include "snapint.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -202,7 +203,7 @@ static int mark_paused(const struct machine *m, struct error **err)
 	return file_write(path, "", 0, 0600, err);
 }
 
-static int start_locked(struct machine *m, const struct machine_start_opts *o, bool *already, struct error **err)
+int machine_start_locked(struct machine *m, const struct machine_start_opts *o, bool *already, struct error **err)
 {
 	struct proc_id id;
 
@@ -225,7 +226,7 @@ int machine_start(struct machine *m, const struct machine_start_opts *o, bool *a
 	_cleanup_close_ int lock = machine_lock(m, err);
 	bool was = false;
 
-	if (lock < 0 || start_locked(m, o, &was, err) < 0)
+	if (lock < 0 || snap_recover_locked(m, err) < 0 || machine_start_locked(m, o, &was, err) < 0)
 		return -1;
 	if (already)
 		*already = was;

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Snapshots in the files of a machine that doesn't run, by qemu-img; copies of small state beside them. */
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "snapint.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#define IMG_MS 600000
+#define SAME_TAG_MAX 16
+#define LOCKED_TRIES 100
+#define LOCKED_MS 100
+
+static void add_drive(struct snap_drives *d, const char *node, const char *path)
+{
+	d->v = xreallocarray(d->v, d->len + 1, sizeof(*d->v));
+	d->v[d->len++] = (struct snap_drive){ xstrdup(node), xstrdup(path) };
+}
+
+void snap_drives_of(const struct machine *m, struct snap_drives *ret)
+{
+	_cleanup_free_ char *nvram = machine_path(m, "nvram.qcow2");
+
+	for (size_t i = 0; i < m->def.ndisks; i++) {
+		_cleanup_free_ char *path = machine_disk_path(m, i), *node = xasprintf("disk%zu", i);
+
+		/* A CD has no file of its own. */
+		if (!file_exists(path))
+			continue;
+		if (m->def.disks[i].snapshot)
+			strv_addf(&ret->left_out, "disk %zu", i);
+		else
+			add_drive(ret, node, path);
+	}
+	if (!strcmp(m->def.firmware, "uefi") && file_exists(nvram))
+		add_drive(ret, "fw-vars", nvram);
+}
+
+void snap_drives_clear(struct snap_drives *d)
+{
+	for (size_t i = 0; i < d->len; i++) {
+		free(d->v[i].node);
+		free(d->v[i].path);
+	}
+	free(d->v);
+	strv_free(&d->left_out);
+	*d = (struct snap_drives){ 0 };
+}
+
+int snap_img_start(const char *verb, const char *tag, const char *path, struct proc *p, struct error **err)
+{
+	const char *argv[] = { "qemu-img", "snapshot", "-q", verb, tag, path, NULL };
+
+	if (proc_spawn(&(struct proc_opts){ .argv = argv, .err = PROC_PIPE }, p, err) == 0)
+		return 0;
+	if ((*err)->cls == ERR_NOT_FOUND)
+		error_hint(err, "install the package qemu-utils");
+	return -1;
+}
+
+int snap_img_wait(struct proc *p, const char *path, struct error **err)
+{
+	char text[1024] = "";
+	ssize_t n;
+	int status;
+
+	if (proc_wait(p, IMG_MS, &status, err) < 0)
+		return error_wrap(err, "%s: qemu-img snapshot", path);
+	if (status == 0)
+		return 0;
+	n = read(p->err, text, sizeof(text) - 1);
+	text[n > 0 ? n : 0] = '\0';
+	text[strcspn(text, "\n")] = '\0';
+	return error_set(err, ERR_FAILED, "%s: qemu-img %s: %s", path, proc_status_text(status), text);
+}
+
+int snap_img(const char *verb, const char *tag, const char *path, struct error **err)
+{
+	_cleanup_proc_ struct proc p = PROC_INIT;
+
+	return snap_img_start(verb, tag, path, &p, err) < 0 ? -1 : snap_img_wait(&p, path, err);
+}
+
+int snap_img_has(const char *path, const char *tag, struct error **err)
+{
+	const char *argv[] = { "qemu-img", "info", "--output=json", path, NULL };
+	_cleanup_buf_ struct buf out = BUF_INIT;
+	json_t *info, *snaps;
+	int has = 0;
+
+	/* A qemu-img of a command that was killed may be at work on it still. */
+	for (int n = 0; proc_run(argv, IMG_MS, &out, NULL, err) < 0; n++) {
+		if (n == LOCKED_TRIES || !strstr((*err)->msg, " lock"))
+			return -1;
+		error_clear(err);
+		buf_clear(&out);
+		poll(NULL, 0, LOCKED_MS);
+	}
+	info = json_loadb(buf_str(&out), out.len, 0, NULL);
+	snaps = json_object_get(info, "snapshots");
+	for (size_t i = 0; i < json_array_size(snaps); i++) {
+		const char *name = json_string_value(json_object_get(json_array_get(snaps, i), "name"));
+
+		has |= name && !strcmp(name, tag);
+	}
+	if (!json_is_object(info))
+		has = error_set(err, ERR_FAILED, "%s: what qemu-img says of it is not JSON", path);
+	json_decref(info);
+	return has;
+}
+
+int snap_img_drop(const struct snap_drives *d, const char *tag, struct error **err)
+{
+	for (size_t i = 0; i < d->len; i++) {
+		int has = 0;
+
+		for (int n = 0; n < SAME_TAG_MAX && (has = snap_img_has(d->v[i].path, tag, err)) > 0; n++)
+			if (snap_img("-d", tag, d->v[i].path, err) < 0)
+				return -1;
+		if (has < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* ".NAME.tmp-PID-N" is a file that was being written (base/file.h); with the machine's lock held nobody writes here any more. */
+static void sweep(const char *dir)
+{
+	_cleanup_closedir_ DIR *d = opendir(dir);
+
+	for (struct dirent *e; d && (e = readdir(d));)
+		if (e->d_name[0] == '.' && strstr(e->d_name, ".tmp-"))
+			unlinkat(dirfd(d), e->d_name, 0);
+}
+
+void snap_sweep(const struct machine *m)
+{
+	_cleanup_free_ char *dir = snap_path(m, NULL, NULL);
+	_cleanup_closedir_ DIR *d = opendir(dir);
+
+	sweep(m->dir);
+	sweep(dir);
+	for (struct dirent *e; d && (e = readdir(d));) {
+		_cleanup_free_ char *sub = path_join(dir, e->d_name);
+
+		if (e->d_name[0] != '.')
+			sweep(sub);
+	}
+}
+
+/* Large clusters: memory is written and read in one go, and little is spent on tables. */
+int snap_make_memory(const char *path, struct error **err)
+{
+	const char *argv[] = { "qemu-img", "create", "-q", "-f", "qcow2", "-o", "cluster_size=2M", path, "1M", NULL };
+
+	return proc_run(argv, IMG_MS, NULL, NULL, err);
+}
+
+int snap_sync(const char *path, struct error **err)
+{
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	return fd < 0 ? error_errno(err, errno, "%s", path) : file_fsync(fd, path, err);
+}
+
+uint64_t snap_allocated(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 ? (uint64_t)st.st_blocks * 512 : 0;
+}
+
+int snap_copy_dir(const char *from, const char *to, struct error **err)
+{
+	_cleanup_closedir_ DIR *d = opendir(from);
+
+	if (!d && errno == ENOENT)
+		return 0;
+	if (!d)
+		return error_errno(err, errno, "%s", from);
+	if (file_remove_tree(to, err) < 0 || file_mkdirs(to, 0700, err) < 0)
+		return -1;
+	for (struct dirent *e; (e = readdir(d));) {
+		_cleanup_free_ char *a = path_join(from, e->d_name), *b = path_join(to, e->d_name);
+		struct stat st;
+
+		if (lstat(a, &st) == 0 && S_ISREG(st.st_mode) && file_copy(a, b, 0600, err) < 0)
+			return -1;
+	}
+	return 0;
+}
