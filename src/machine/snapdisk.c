@@ -26,22 +26,30 @@ static void add_drive(struct snap_drives *d, const char *node, const char *path)
 	d->v[d->len++] = (struct snap_drive){ xstrdup(node), xstrdup(path) };
 }
 
+static bool is_written(const struct machine_disk *d)
+{
+	return !d->readonly && (!d->media || strcmp(d->media, "cdrom"));
+}
+
 void snap_drives_of(const struct machine *m, struct snap_drives *ret)
 {
-	_cleanup_free_ char *nvram = machine_path(m, "nvram.qcow2");
+	_cleanup_free_ char *nvram = machine_nvram_path(m);
 
 	for (size_t i = 0; i < m->def.ndisks; i++) {
+		const struct machine_disk *d = &m->def.disks[i];
 		_cleanup_free_ char *path = machine_disk_path(m, i), *node = xasprintf("disk%zu", i);
 
 		/* A CD has no file of its own. */
-		if (!file_exists(path))
+		if (!is_written(d) || !file_exists(path))
 			continue;
-		if (m->def.disks[i].snapshot)
+		if (d->snapshot)
 			strv_addf(&ret->left_out, "disk %zu", i);
+		else if (d->path && d->format && strcmp(d->format, "qcow2"))
+			strv_addf(&ret->impossible, "disk %zu (%s) is %s", i, d->path, d->format);
 		else
 			add_drive(ret, node, path);
 	}
-	if (!strcmp(m->def.firmware, "uefi") && file_exists(nvram))
+	if (machine_is_uefi(&m->def) && file_exists(nvram))
 		add_drive(ret, "fw-vars", nvram);
 }
 
@@ -53,6 +61,7 @@ void snap_drives_clear(struct snap_drives *d)
 	}
 	free(d->v);
 	strv_free(&d->left_out);
+	strv_free(&d->impossible);
 	*d = (struct snap_drives){ 0 };
 }
 

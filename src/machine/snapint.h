@@ -18,7 +18,8 @@ struct snap_drive {
 struct snap_drives {
 	struct snap_drive *v;
 	size_t len;
-	struct strv left_out; /* for people: "disk 1 (snapshot=on)" */
+	struct strv left_out;	/* "disk 1", whose writes are thrown away anyway */
+	struct strv impossible; /* "disk 1 (/x/y.raw) is raw" */
 };
 void snap_drives_of(const struct machine *m, struct snap_drives *ret);
 void snap_drives_clear(struct snap_drives *d);

@@ -82,6 +82,10 @@ static int check_kind(struct snapshot_task *t, enum snapshot_kind kind, struct e
 		error_set(err, ERR_STATE, "machine %s: it is not running, so it has no memory to save", t->m->name);
 		return error_hint(err, "start it first, or leave --memory out");
 	}
+	if (t->drives.impossible.len) {
+		error_set(err, ERR_STATE, "machine %s: %s: only qcow2 can hold snapshots", t->m->name, t->drives.impossible.v[0]);
+		return error_hint(err, "convert it (qemu-img convert -O qcow2), or leave it out: snapshot: true, or readonly: true");
+	}
 	t->s->memory = runs && kind != SNAPSHOT_DISK;
 	if (!t->drives.len && !t->s->memory) {
 		error_set(err, ERR_STATE, "machine %s: it has no disk that could be saved", t->m->name);
