@@ -155,6 +155,11 @@ void net_resolv(const char *dns, const char *domain);
 /* power.c */
 void power_off(struct guest *g, int what); /* orderly; PID 1: does not return */
 
+/* identity.c */
+/* Value of NAME=VALUE among the OEM strings of a raw SMBIOS table (type 11); false when there is none. */
+bool identity_find(const uint8_t *table, size_t n, const char *name, char *out, size_t size);
+int identity_main(void);
+
 /* sudo.c */
 int sudo_main(int argc, char **argv);
 

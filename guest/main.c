@@ -15,6 +15,7 @@ static const char usage[] =
 	"\n"
 	"  croft-guest --service        serve croft's port; for a service manager to start\n"
 	"  croft-guest --port FD|PATH   serve a socket: an open descriptor's number, or a path to listen on\n"
+	"  croft-guest --identity       take the name that croft gave to this machine; for a service manager at boot\n"
 	"  croft-guest --sync-list DIR [STAGE], --sync-apply STAGE DIR [--delete]\n"
 	"                               the guest's part of croft's pushes of apps\n"
 	"  croft-guest --version\n"
@@ -122,6 +123,8 @@ int main(int argc, char **argv)
 		return sync_main(argc, argv);
 	if (argc == 2 && strcmp(argv[1], "--service") == 0)
 		return service();
+	if (argc == 2 && strcmp(argv[1], "--identity") == 0)
+		return identity_main();
 	if (argc == 3 && strcmp(argv[1], "--port") == 0)
 		return serve_socket(argv[2]);
 	if (argc == 2 && strcmp(argv[1], "--version") == 0) {

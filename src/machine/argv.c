@@ -262,6 +262,13 @@ static void add_kernel(struct strv *argv, const struct machine_def *d, const str
 		add2(argv, "-append", line.data);
 }
 
+/* One that boots from its own disk has them from the firmware, which systems everywhere can read (SMBIOS, OEM strings). */
+static void add_oem_strings(struct strv *argv, const struct machine_def *d)
+{
+	strv_add(argv, "-smbios");
+	strv_addf(argv, "type=11,value=croft.hostname=%s", d->hostname);
+}
+
 static int add_all(struct strv *argv, const struct machine *m, const struct qemu *q, const char *accel, struct error **err)
 {
 	const struct machine_def *d = &m->def;
@@ -287,6 +294,8 @@ static int add_all(struct strv *argv, const struct machine *m, const struct qemu
 			return -1;
 	if (d->kernel || (img && img->kernel))
 		add_kernel(argv, d, img);
+	else
+		add_oem_strings(argv, d);
 	if (add_extras(argv, m, &buses, err) < 0)
 		return -1;
 	/* The guest that installs itself ends with its reboot; the next start is the installed system's. */
