@@ -28,6 +28,7 @@ const struct command *const commands[] = {
 	&cmd_vm_snapshots,
 	&cmd_vm_unsnapshot,
 	&cmd_image_make_tiny,
+	&cmd_image_make_debian,
 	&cmd_image_import,
 	&cmd_image_list,
 	&cmd_image_show,

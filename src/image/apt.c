@@ -26,6 +26,9 @@ struct apt {
 	struct apt_source src;
 	char *cache;         /* CACHE/debian */
 	struct buf packages; /* the index, unpacked */
+	time_t date;
+	char index_sha[SHA_HEX]; /* of the index, packed, and its size */
+	uint64_t index_size;
 };
 
 static char *in_cache(struct apt *a, const char *kind, const char *name)
@@ -209,13 +212,15 @@ static int unpack_index(const char *path, struct buf *out, struct error **err)
 	return n == 0 ? 0 : -1;
 }
 
+static char *index_name(struct apt *a)
+{
+	return xasprintf("main/binary-%s/Packages.xz", a->src.arch);
+}
+
 static int open_archive(struct apt *a, struct error **err)
 {
 	_cleanup_buf_ struct buf release = BUF_INIT;
-	_cleanup_free_ char *file = xasprintf("main/binary-%s/Packages.xz", a->src.arch),
-			    *url = NULL, *path = NULL;
-	char sha[SHA_HEX];
-	uint64_t size = 0;
+	_cleanup_free_ char *file = index_name(a), *date = NULL;
 
 	for (int i = 0; i < 2; i++) {
 		_cleanup_free_ char *dir = in_cache(a, i ? "files" : "release", "");
@@ -224,10 +229,31 @@ static int open_archive(struct apt *a, struct error **err)
 			return -1;
 	}
 	if (load_release(a, &release, err) < 0 || check_release(a, buf_str(&release), err) < 0 ||
-		release_entry(a, buf_str(&release), file, sha, &size, err) < 0)
+		release_entry(a, buf_str(&release), file, a->index_sha, &a->index_size, err) < 0)
 		return -1;
-	url = xasprintf("%s/dists/%s/%s", a->src.mirror, a->src.release, file);
-	if (checked_file(a, url, "package index", sha, size, ".xz", &path, err) < 0)
+	date = release_field(buf_str(&release), "Date");
+	a->date = date ? curl_getdate(date, NULL) : -1;
+	return 0;
+}
+
+time_t apt_date(const struct apt *a)
+{
+	return a->date;
+}
+
+const char *apt_index_sha(const struct apt *a)
+{
+	return a->index_sha;
+}
+
+int apt_load(struct apt *a, struct error **err)
+{
+	_cleanup_free_ char *file = index_name(a), *path = NULL;
+	_cleanup_free_ char *url = xasprintf("%s/dists/%s/%s", a->src.mirror, a->src.release, file);
+
+	if (a->packages.len)
+		return 0;
+	if (checked_file(a, url, "package index", a->index_sha, a->index_size, ".xz", &path, err) < 0)
 		return -1;
 	return unpack_index(path, &a->packages, err);
 }
@@ -237,7 +263,7 @@ struct apt *apt_open(const struct apt_source *s, struct error **err)
 	struct apt *a = xcalloc(1, sizeof(*a));
 
 	a->src = (struct apt_source){ xstrdup(s->mirror), xstrdup(s->keyring), xstrdup(s->release),
-		xstrdup(s->arch), s->offline };
+		xstrdup(s->arch), s->offline, s->from_host };
 	a->cache = path_cache("debian");
 	if (open_archive(a, err) < 0) {
 		apt_close(a);

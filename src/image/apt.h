@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/strv.h"
 #include <stdbool.h>
+#include <time.h>
 
 /* The one place that names the default mirror. */
 #define APT_DEFAULT_MIRROR "http://deb.debian.org/debian"
@@ -18,6 +19,7 @@
 struct apt_source {
 	char *mirror, *keyring, *release, *arch; /* arch in Debian's words: amd64 */
 	bool offline;
+	bool from_host; /* the mirror is one of the host's apt */
 };
 /*
  * mirror: NULL takes CROFT_MIRROR, else the host's apt sources for this release (sources.list and
@@ -32,9 +34,15 @@ bool apt_sources_parse(
 	const char *text, bool deb822, const char *release, char **mirror, char **keyring);
 
 struct apt;
-/* Fetches and checks InRelease and the index of component main. */
+/* Fetches and checks InRelease. */
 struct apt *apt_open(const struct apt_source *s, struct error **err);
 void apt_close(struct apt *a);
+/* When the release was made, seconds since 1970; -1 when it does not say. */
+time_t apt_date(const struct apt *a);
+/* SHA-256 of the index of component main as the signed release tells it: as long as it is the same, so are all packages. */
+const char *apt_index_sha(const struct apt *a);
+/* Fetches and checks that index, which the following look into. */
+int apt_load(struct apt *a, struct error **err);
 /* A field of the newest stanza of a package ("Depends", "Version"); new string, NULL when absent.
  */
 char *apt_field(struct apt *a, const char *package, const char *field);

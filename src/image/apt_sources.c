@@ -141,6 +141,7 @@ void apt_source_init(struct apt_source *s, const char *mirror, const char *relea
 		s->mirror = xstrdup(set);
 	else
 		from_host(release, &s->mirror, &s->keyring);
+	s->from_host = !(mirror && *mirror) && !(set && *set) && s->mirror;
 	if (!s->mirror)
 		s->mirror = xstrdup(APT_DEFAULT_MIRROR);
 	for (n = strlen(s->mirror); n && s->mirror[n - 1] == '/'; n--)

@@ -51,4 +51,17 @@ struct image_tiny_opts {
 /* The small guest. Nothing to do when an image from the same inputs exists (*made = false). */
 int image_make_tiny(const struct image_tiny_opts *o, bool *made, struct error **err);
 
+struct image_debian_opts {
+	const char *name;	     /* default "debian" */
+	const char *mirror;	     /* as for tiny */
+	const char *release;	     /* default bookworm */
+	const struct strv *packages; /* in addition; may be NULL */
+	uint64_t size;		     /* of the disk, bytes; 0: 4 GiB */
+	bool cloud_init;
+	bool offline;
+	bool force;
+};
+/* A Debian disk that boots by BIOS and UEFI. *made as for tiny. */
+int image_make_debian(const struct image_debian_opts *o, bool *made, struct error **err);
+
 #endif

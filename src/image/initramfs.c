@@ -94,6 +94,30 @@ bool initramfs_has(struct initramfs *i, const char *path)
 	return map_has(&i->entries, path);
 }
 
+bool initramfs_has_file(struct initramfs *i, const char *path)
+{
+	const struct entry *e = map_get(&i->entries, path);
+
+	return e && !S_ISDIR(e->mode);
+}
+
+int initramfs_each(struct initramfs *i, initramfs_fn *fn, void *arg, struct error **err)
+{
+	_cleanup_strv_ struct strv paths = STRV_INIT;
+	int rc = 0;
+
+	MAP_FOR (&i->entries, it)
+		strv_add(&paths, it->key);
+	strv_sort(&paths);
+	for (size_t k = 0; rc == 0 && k < paths.len; k++) {
+		const struct entry *e = map_get(&i->entries, paths.v[k]);
+
+		if (!S_ISDIR(e->mode))
+			rc = fn(arg, paths.v[k], e->mode & 07777, e->link, &e->data, err);
+	}
+	return rc;
+}
+
 const struct buf *initramfs_get(struct initramfs *i, const char *path)
 {
 	struct entry *e = map_get(&i->entries, path);

@@ -24,9 +24,14 @@ void initramfs_dir(struct initramfs *i, const char *path, mode_t perm, uid_t own
 /* Character device node. */
 void initramfs_node(
 	struct initramfs *i, const char *path, mode_t perm, unsigned major, unsigned minor);
+/* Is there a file, link or node? */
+bool initramfs_has_file(struct initramfs *i, const char *path);
 bool initramfs_has(struct initramfs *i, const char *path);
 /* Content of a file, or NULL. */
 const struct buf *initramfs_get(struct initramfs *i, const char *path);
+/* Each file and link in the order of paths, without folders; what the function gives, when it is not 0, ends it. */
+typedef int initramfs_fn(void *arg, const char *path, mode_t perm, const char *link, const struct buf *data, struct error **err);
+int initramfs_each(struct initramfs *i, initramfs_fn *fn, void *arg, struct error **err);
 /* A folder of the host with all below it; modes kept, owner root. */
 int initramfs_tree(struct initramfs *i, const char *dir, const char *prefix, struct error **err);
 /* The archive into out; folders on the way to each file are made. */

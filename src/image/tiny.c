@@ -352,7 +352,7 @@ static int build(
 	int rc;
 
 	job->apt = apt_open(src, err);
-	if (!job->apt || find_kernel_package(job, err) < 0)
+	if (!job->apt || apt_load(job->apt, err) < 0 || find_kernel_package(job, err) < 0)
 		return -1;
 	{
 		_cleanup_free_ char *deb = apt_fetch(job->apt, job->kernel_package, err);

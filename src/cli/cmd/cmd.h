@@ -9,7 +9,7 @@ extern const struct command cmd_vm_create, cmd_vm_start, cmd_vm_stop, cmd_vm_kil
 	cmd_vm_show, cmd_vm_exec, cmd_vm_shell, cmd_vm_console, cmd_vm_push, cmd_vm_pull, cmd_vm_wait,
 	cmd_vm_log, cmd_vm_qemu, cmd_vm_remove, cmd_vm_set, cmd_vm_screenshot, cmd_vm_type;
 extern const struct command cmd_vm_snapshot, cmd_vm_restore, cmd_vm_snapshots, cmd_vm_unsnapshot;
-extern const struct command cmd_image_make_tiny, cmd_image_import,
+extern const struct command cmd_image_make_tiny, cmd_image_make_debian, cmd_image_import,
 	cmd_image_list, cmd_image_show, cmd_image_remove;
 extern const struct command cmd_group_up, cmd_group_create_vms, cmd_group_down, cmd_group_start_vms,
 	cmd_group_stop_vms, cmd_group_info_vms, cmd_group_run, cmd_group_vars, cmd_group_clean_vms, cmd_group_list;
@@ -24,6 +24,7 @@ extern const struct command cmd_config_show, cmd_doctor, cmd_completion, cmd_man
  * hands the command line on.
  */
 int image_make_tiny_run(const struct cmd_args *a, struct error **err);
+int image_make_debian_run(const struct cmd_args *a, struct error **err);
 int image_import_run(const struct cmd_args *a, struct error **err);
 
 #endif

@@ -143,6 +143,32 @@ const struct command cmd_image_make_tiny = {
 	.examples = "  croft image make tiny\n  croft image make tiny --mirror http://mirror.example/debian",
 };
 
+static const struct opt debian_opts[] = {
+	{ 0, "name", OPT_STRING, "NAME", "Name of the image; default debian", NULL },
+	{ 0, "release", OPT_STRING, "RELEASE", "Debian release; default bookworm", "bookworm|trixie" },
+	{ 0, "packages", OPT_LIST, "A,B", "Packages to install besides", NULL },
+	{ 0, "size", OPT_STRING, "SIZE", "Size of the disk; default 4G. Machines may have larger ones", NULL },
+	{ 0, "cloud-init", OPT_FLAG, NULL, "With cloud-init", NULL },
+	{ 0, "mirror", OPT_STRING, "URL", "Debian mirror; default that of the host's apt, else deb.debian.org",
+		NULL },
+	{ 0, "offline", OPT_FLAG, NULL, "Use only what is in the cache", NULL },
+	{ 'f', "force", OPT_FLAG, NULL, "Make it again though nothing has changed, with Debian's packages of today", NULL },
+	OPT_END,
+};
+
+const struct command cmd_image_make_debian = {
+	.path = "image make debian",
+	.summary = "Make a Debian disk image",
+	.help = "A disk with systemd, sudo, a user ubuntu and croft's guest program as a service; it boots by BIOS and UEFI, and "
+		"its root grows to the machine's disk. Needs mmdebstrap, mtools and dosfstools; for users other than root it "
+		"works in a user namespace. When an image made from the same inputs exists, nothing is done.",
+	.opts = debian_opts,
+	.max_words = 0,
+	.run = image_make_debian_run,
+	.examples = "  croft image make debian --packages openssh-server,curl\n"
+		    "  croft image make debian --release trixie --size 20G --name trixie",
+};
+
 static const struct opt import_opts[] = {
 	{ 0, "name", OPT_STRING, "NAME", "Name of the image; default that of the file without its suffix", NULL },
 	{ 'f', "force", OPT_FLAG, NULL, "Replace an image of that name", NULL },

@@ -3,8 +3,22 @@
 #include "cli/cli.h"
 #include "cli/cmd/cmd.h"
 
+#include "base/cleanup.h"
 #include "base/log.h"
+#include "base/mem.h"
+#include "base/units.h"
 #include "image/image.h"
+
+#include <stdlib.h>
+
+/* Ordinary users of Debian have no folder of mke2fs and its like in PATH. */
+static void widen_path(void)
+{
+	const char *old = getenv("PATH");
+	_cleanup_free_ char *path = xasprintf("%s%s/usr/sbin:/sbin", old ? old : "", old ? ":" : "/usr/bin:/bin:");
+
+	setenv("PATH", path, 1);
+}
 
 int image_make_tiny_run(const struct cmd_args *a, struct error **err)
 {
@@ -19,7 +33,35 @@ int image_make_tiny_run(const struct cmd_args *a, struct error **err)
 	const char *name = o.name ? o.name : "tiny";
 	bool made = false;
 
+	widen_path();
 	if (image_make_tiny(&o, &made, err) < 0)
+		return error_wrap(err, "image %s", name);
+	log_info("image %s: %s", name, made ? "made" : "is there already, made from the same inputs");
+	return 0;
+}
+
+int image_make_debian_run(const struct cmd_args *a, struct error **err)
+{
+	_cleanup_strv_ struct strv packages = STRV_INIT;
+	const struct strv *given = arg_list(a, "packages");
+	struct image_debian_opts o = {
+		.name = arg_str(a, "name"),
+		.mirror = arg_str(a, "mirror"),
+		.release = arg_str(a, "release"),
+		.packages = &packages,
+		.cloud_init = arg_flag(a, "cloud-init"),
+		.offline = arg_flag(a, "offline"),
+		.force = arg_flag(a, "force"),
+	};
+	const char *name = o.name ? o.name : "debian", *size = arg_str(a, "size");
+	bool made = false;
+
+	for (size_t i = 0; given && i < given->len; i++)
+		strv_split(&packages, given->v[i], ", ");
+	if (size && parse_size("--size", size, &o.size, err) < 0)
+		return -1;
+	widen_path();
+	if (image_make_debian(&o, &made, err) < 0)
 		return error_wrap(err, "image %s", name);
 	log_info("image %s: %s", name, made ? "made" : "is there already, made from the same inputs");
 	return 0;

@@ -125,6 +125,10 @@ static struct apt *open_repo(bool offline, struct error **err)
 	apt_source_init(&src, r.mirror, "stone", "amd64", offline);
 	a = apt_open(&src, err);
 	apt_source_clear(&src);
+	if (a && apt_load(a, err) < 0) {
+		apt_close(a);
+		return NULL;
+	}
 	return a;
 }
 
