@@ -8,8 +8,10 @@
  *	frames rate pair SECONDS SIZE			no switch: a bare socket pair
  *	frames trip stream|vde|pair ... COUNT SIZE	round trips, one after the other
  *	frames delay A.sock B.sock SECONDS PER_SECOND	how exactly a delay is kept, sent at this rate
+ *	frames crowd PREFIX N				listens on PREFIX1 .. PREFIXN, sends from each to all; "ready"; until it is ended
  *
- * prints one number: frames received a second; the median of a round trip in ns; for delay "P50 P99" of the time on the way, in us.
+ * prints one number: frames received a second; the median of a round trip in ns; for delay the 99th percentile of the time on the
+ * way, in us.
  */
 #include <errno.h>
 #include <poll.h>
@@ -354,7 +356,41 @@ static void delay(char **arg)
 		fprintf(stderr, "frames: only %llu of %llu arrived\n", (unsigned long long)shared->n, (unsigned long long)total);
 		exit(1);
 	}
-	printf("%.1f %.1f\n", (double)shared->samples[shared->n / 2] / 1e3, (double)shared->samples[shared->n * 99 / 100] / 1e3);
+	printf("%.1f\n", (double)shared->samples[shared->n * 99 / 100] / 1e3);
+}
+
+static void crowd(char **arg)
+{
+	static uint8_t f[FRAME_MAX], sink[FRAME_MAX];
+	int n = atoi(arg[1]), fds[64];
+
+	if (n < 1 || n > 64)
+		n = 64;
+	for (int i = 0; i < n; i++) {
+		char path[108];
+
+		snprintf(path, sizeof(path), "%s%d.sock", arg[0], i + 1);
+		fds[i] = listen_at(path);
+	}
+	printf("listening\n");
+	fflush(stdout);
+	for (int i = 0; i < n; i++)
+		if ((fds[i] = accept(fds[i], NULL, NULL)) < 0)
+			die("accept");
+	make_frame(f, 0);
+	memset(f, 255, 6);
+	for (int k = 0; k < 200; k++)
+		for (int i = 0; i < n; i++) {
+			f[11] = (uint8_t)(i + 1);
+			if (send_frame(fds[i], f, 1514) < 0)
+				die("send");
+			for (int j = 0; j < n; j++)
+				while (recv(fds[j], sink, sizeof(sink), MSG_DONTWAIT) > 0)
+					;
+		}
+	printf("ready\n");
+	fflush(stdout);
+	pause();
 }
 
 int main(int argc, char **argv)
@@ -368,6 +404,8 @@ int main(int argc, char **argv)
 		trip(argv + 2);
 	else if (argc == 6 && !strcmp(argv[1], "delay"))
 		delay(argv + 2);
+	else if (argc == 4 && !strcmp(argv[1], "crowd"))
+		crowd(argv + 2);
 	else
 		return fprintf(stderr, "usage: see the head of frames.c\n"), 2;
 	return 0;

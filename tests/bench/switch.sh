@@ -49,7 +49,6 @@ ours() {
 	read -r line <&"$copy" # listening
 	"$net" "$work/net" >/dev/null 2>"$work/log" &
 	pid=$!
-	printf '%s' '{"op":"attach"}' >/dev/null
 	read -r line <&"$copy" || { cat "$work/log" >&2; exit 1; }
 	exec {copy}<&-
 	wait "$load" 2>/dev/null
@@ -100,14 +99,21 @@ pairs our_trip pair_trip
 result "microseconds added to a round trip" "$(ratio $((a - b)) 1000)" 30 most
 
 config 30
+rm -f "$work"/p*.sock
+coproc CROWD { exec "$work/frames" crowd "$work/p" 30; }
+crowd=$CROWD_PID
+read -r _ <&"${CROWD[0]}"
 "$net" "$work/net" >/dev/null 2>&1 &
 pid=$!
-sleep 1
-result "resident memory with 30 ports, not connected / 16 MB" "$(ratio "$(awk '/^VmRSS/ { print $2 }' "/proc/$pid/status")" 16384)" 1 most
+read -r _ <&"${CROWD[0]}"
+result "resident memory with 30 busy ports / 16 MB" "$(ratio "$(awk '/^VmRSS/ { print $2 }' "/proc/$pid/status")" 16384)" 1 most
+kill "$crowd"
 end
-wait
+wait 2>/dev/null
 
-config 2 ',"links":[{"node":"n2","in":{"delay":"20ms"}}]'
-read -r _ p99 <<<"$(ours delay 3 50000)"
-result "p99 of a delay of 20 ms at 50,000 frames a second, ms too late" "$(awk -v p="$p99" 'BEGIN { print p / 1000 - 20 }')" 1 most
+# The computer's own unsteadiness is in both: what the delay adds to it counts.
+plain_way() { config 2; ours delay 2 50000; }
+delayed_way() { config 2 ',"links":[{"node":"n2","in":{"delay":"20ms"}}]'; ours delay 2 50000; }
+pairs delayed_way plain_way
+result "50,000 frames a second over 20 ms: ms too late, 99th percentile" "$(awk -v a="$a" -v b="$b" 'BEGIN { d = (a - b) / 1000 - 20; print d > 0 ? d : 0 }')" 1 most
 exit "$over"
