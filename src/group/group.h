@@ -55,6 +55,7 @@ struct group {
 	size_t nnodes;
 	struct group_app *apps;
 	size_t napps;
+	char *net_extra;      /* members of net.json that say more of links and names: ",\"links\":[...]" */
 	struct strv order;    /* instance_order, names of nodes */
 	struct strv warnings; /* found while reading; shown by whoever loaded */
 	struct vars *vars;    /* facts of nodes, system */

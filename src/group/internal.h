@@ -20,6 +20,9 @@ int group_facts(struct group *g, struct error **err);
 int group_check_commands(const struct group *g, struct error **err);
 int group_read_apps(struct group *g, struct error **err);
 
+/* links.c: "seed", "links" and "names", checked, as members of net.json in g->net_extra. */
+int group_read_links(struct group *g, struct error **err);
+
 /* What each node's template is. Needs the images. */
 int group_templates(struct group *g, struct error **err);
 /* The definition of a node's machine as it would be created. */

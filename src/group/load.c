@@ -288,14 +288,14 @@ static int read_order(struct group *g, struct error **err)
 
 static int read_all(struct group *g, struct error **err)
 {
-	static const char *const known[] = { "nodes", "instance_order", "app_configs", "network", NULL };
+	static const char *const known[] = { "nodes", "instance_order", "app_configs", "network", "seed", "links", "names", NULL };
 
 	if (node_known(doc_root(g->doc), "group", known, err) < 0 || read_nodes(g, err) < 0 || read_order(g, err) < 0)
 		return -1;
 	warn_network(g);
 	if (group_addresses(g, err) < 0 || group_facts(g, err) < 0 || group_read_apps(g, err) < 0)
 		return -1;
-	return group_check_commands(g, err);
+	return group_read_links(g, err) < 0 ? -1 : group_check_commands(g, err);
 }
 
 int group_load(const char *name, struct group **ret, struct error **err)
@@ -346,6 +346,7 @@ void group_free(struct group *g)
 	free(g->dir);
 	free(g->base_dir);
 	free(g->record);
+	free(g->net_extra);
 	free(g->prefix);
 	free(g->gateway);
 	strv_free(&g->order);

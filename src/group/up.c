@@ -88,7 +88,7 @@ static void net_json(const struct group *g, struct buf *b)
 		json_quote(b, sock);
 		buf_addc(b, '}');
 	}
-	buf_adds(b, "],\"forwards\":[]}\n");
+	buf_addf(b, "],\"forwards\":[]%s}\n", g->net_extra);
 }
 
 static int start_net(const struct group *g, const char *dir, struct error **err)

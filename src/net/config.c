@@ -279,7 +279,7 @@ int net_load(struct net *n, struct error **err)
 		z->net = n;
 	if (start_outside(n, err) < 0 ||
 		read_forwards(n, json_object_get(root, "forwards"), err) < 0 ||
-		(n->faults && faults_load(n->faults, root, err) < 0))
+		records_load(&n->records, json_object_get(root, "records"), err) < 0 || (n->faults && faults_load(n->faults, root, err) < 0))
 		rc = -1;
 	json_decref(root);
 	return rc;

@@ -135,6 +135,7 @@ int main(int argc, char **argv)
 	frags_free(n.frags);
 	resolver_free(n.resolver);
 	faults_free(n.faults);
+	records_free(&n.records);
 	loop_free(n.loop);
 	pid_path = path_join(n.dir, "net.pid");
 	unlink(pid_path);

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/loop.h"
 #include "base/strv.h"
+#include "net/records.h"
 #include <jansson.h>
 #include <netinet/in.h>
 #include <stdbool.h>
@@ -105,6 +106,7 @@ struct net {
 	struct zone *zones;
 	struct resolver *resolver;
 	struct faults *faults;
+	struct records records;
 	uint32_t origin; /* id of the node whose frame is on its way; 0: none's */
 	struct loop_src *retry; /* runs only while a port is not connected */
 	struct frags *frags;
@@ -159,7 +161,7 @@ void router_free(struct router *r);
 size_t dhcp_answer(const struct port *p, const uint8_t *msg, size_t len, uint8_t *out, size_t cap,
 	bool *broadcast);
 
-/* dns.c: answer (RFC 1035) into out, or 0 when the question is for others (then *forward). */
+/* dns.c: answer into out, or 0 when the question is for others (then *forward). cap is 1472 for UDP, more for TCP. */
 size_t dns_answer(const struct zone *z, const uint8_t *msg, size_t len, uint8_t *out, size_t cap,
 	bool *forward);
 

@@ -234,6 +234,116 @@ static void checksums(void **s)
 	assert_int_equal(inet_checksum(data, 7, 0), (uint16_t)~0xdcfb);
 }
 
+static const char extra[] = "[{\"name\":\"api.example.org\",\"type\":\"A\",\"value\":\"10.9.9.9\"},"
+			    "{\"name\":\"api.example.org\",\"type\":\"AAAA\",\"value\":\"fd00::9\"},"
+			    "{\"name\":\"*.apps.example.org\",\"type\":\"CNAME\",\"value\":\"sn.g.croft\"},"
+			    "{\"name\":\"deep.apps.example.org\",\"type\":\"TXT\",\"value\":\"here\"},"
+			    "{\"name\":\"away.example.org\",\"type\":\"CNAME\",\"value\":\"debian.org\"},"
+			    "{\"name\":\"loop.example.org\",\"type\":\"CNAME\",\"value\":\"loop.example.org\"},"
+			    "{\"name\":\"_db._tcp.example.org\",\"type\":\"SRV\",\"priority\":1,\"weight\":2,\"port\":5432,"
+			    "\"value\":\"sn.g.croft\"}]";
+
+static void names_that_the_file_adds(void **s)
+{
+	static const struct {
+		const char *name;
+		uint16_t type, answers;
+		bool forward;
+	} cases[] = {
+		{ "api.example.org", 1, 1, false },
+		{ "API.example.org", 28, 1, false },
+		{ "api.example.org", 255, 2, false },
+		{ "api.example.org", 16, 0, false },
+		{ "x.apps.example.org", 1, 2, false }, /* the alias and the machine's address */
+		{ "y.x.apps.example.org", 5, 1, false },
+		{ "deep.apps.example.org", 16, 1, false },
+		{ "deep.apps.example.org", 1, 0, false }, /* the wildcard is for those that have nothing */
+		{ "below.deep.apps.example.org", 1, 0, true },
+		{ "apps.example.org", 1, 0, true },
+		{ "away.example.org", 1, 1, false },
+		{ "loop.example.org", 1, 8, false },
+		{ "_db._tcp.example.org", 33, 1, false },
+		{ "example.org", 1, 0, true },
+	};
+	struct fixture *f = fixture();
+	json_t *list = json_loads(extra, 0, NULL);
+	struct error *e = NULL;
+	uint8_t m[600], out[1472];
+
+	assert_ok(records_load(&f->net.records, list, &e), e);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		bool forward = false;
+		size_t len = question(m, cases[i].name, cases[i].type);
+		size_t n = dns_answer(&f->zone, m, len, out, sizeof(out), &forward);
+
+		if (forward != cases[i].forward || (!forward && (get16(out + 6) != cases[i].answers || (out[3] & 15))))
+			fail_msg("%s type %d: forward %d, %d answers, code %d", cases[i].name, cases[i].type, forward, get16(out + 6),
+				out[3] & 15);
+		if (cases[i].type == 33) {
+			static const uint8_t srv[] = { 0, 1, 0, 2, 0x15, 0x38, 2, 's', 'n', 1, 'g', 5, 'c', 'r', 'o', 'f', 't', 0 };
+
+			assert_memory_equal(out + n - sizeof(srv), srv, sizeof(srv));
+		}
+		if (!strcmp(cases[i].name, "x.apps.example.org"))
+			assert_int_equal(get32(out + n - 4), 0x0a01020a);
+	}
+	records_free(&f->net.records);
+	json_decref(list);
+	fixture_end(f);
+}
+
+/* Cut to 512 bytes, to what EDNS says, whole over TCP. */
+static void long_answers_are_cut_to_what_the_asker_takes(void **s)
+{
+	static const uint8_t opt[] = { 0, 0, 41, 4, 0xd0, 0, 0, 0, 0, 0, 0 };
+	_cleanup_free_ char *long_text = xcalloc(1, 901);
+	struct fixture *f = fixture();
+	static uint8_t out[65535];
+	struct error *e = NULL;
+	bool forward = false;
+	uint8_t m[600];
+	json_t *list;
+	size_t len, n;
+
+	memset(long_text, 'x', 900);
+	list = json_pack("[{s:s, s:s, s:s}]", "name", "t.example.org", "type", "TXT", "value", long_text);
+	assert_ok(records_load(&f->net.records, list, &e), e);
+	len = question(m, "t.example.org", 16);
+	n = dns_answer(&f->zone, m, len, out, 1472, &forward);
+	assert_int_equal(n, len);
+	assert_true(out[2] & 2);
+	assert_true(dns_answer(&f->zone, m, len, out, sizeof(out), &forward) > 900);
+	assert_false(out[2] & 2);
+	memcpy(m + len, opt, sizeof(opt));
+	put16(m + 10, 1);
+	n = dns_answer(&f->zone, m, len + sizeof(opt), out, 1472, &forward);
+	assert_true(n > 900 && n <= 1232);
+	assert_int_equal(get16(out + 10), 1);
+	assert_int_equal(get16(out + n - 10), 41);
+	records_free(&f->net.records);
+	json_decref(list);
+	fixture_end(f);
+}
+
+static void wrong_records_are_refused(void **s)
+{
+	static const char *const cases[] = { "[{}]", "[{\"name\":\"a..b\",\"type\":\"A\",\"value\":\"1.2.3.4\"}]",
+		"[{\"name\":\"a\",\"type\":\"A\",\"value\":\"1.2.3\"}]", "[{\"name\":\"a\",\"type\":\"MX\",\"value\":\"b\"}]",
+		"[{\"name\":\"a\",\"type\":\"SRV\",\"port\":70000,\"value\":\"b\"}]",
+		"[{\"name\":\"a\",\"type\":\"CNAME\",\"value\":\"b\"},{\"name\":\"A\",\"type\":\"A\",\"value\":\"1.2.3.4\"}]" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		json_t *list = json_loads(cases[i], 0, NULL);
+		struct records r = { 0 };
+		struct error *e = NULL;
+
+		assert_int_equal(records_load(&r, list, &e), -1);
+		assert_int_equal(e->cls, ERR_USAGE);
+		error_clear(&e);
+		json_decref(list);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -241,6 +351,9 @@ int main(void)
 		cmocka_unit_test(requests_for_others_addresses_are_refused),
 		cmocka_unit_test(cut_and_strange_dhcp_is_ignored),
 		cmocka_unit_test(names_of_the_group),
+		cmocka_unit_test(names_that_the_file_adds),
+		cmocka_unit_test(long_answers_are_cut_to_what_the_asker_takes),
+		cmocka_unit_test(wrong_records_are_refused),
 		cmocka_unit_test(cut_and_strange_dns_is_no_harm),
 		cmocka_unit_test(checksums),
 	};
