@@ -104,10 +104,8 @@ int source_open(const char *path, struct source *src, struct error **err)
 	src->fd = from_stdin ? fcntl(0, F_DUPFD_CLOEXEC, 3) : open(path, O_RDONLY | O_CLOEXEC);
 	if (src->fd < 0 || fstat(src->fd, &st) < 0)
 		return error_errno(err, errno, "%s", src->path);
-	if (S_ISDIR(st.st_mode)) {
-		error_set(err, ERR_USAGE, "%s: is a folder; the store takes files and disks", path);
-		return error_hint(err, "tar -C %s -c . | croft store put NAME -", path);
-	}
+	if (S_ISDIR(st.st_mode))
+		return error_set(err, ERR_USAGE, "%s: is a folder, not a file or a disk", path);
 	src->size = (uint64_t)st.st_size;
 	if (S_ISBLK(st.st_mode) && ioctl(src->fd, BLKGETSIZE64, &src->size) < 0)
 		return error_errno(err, errno, "%s: cannot ask for the size", path);

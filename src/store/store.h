@@ -147,6 +147,33 @@ int store_get_bytes(struct store *s, const char *name, size_t max, struct buf *r
 /* The size of an object in bytes. */
 int store_size(struct store *s, const char *name, uint64_t *ret, struct error **err);
 
+/*
+ * Folders: a set that holds a tree of files with modes, owners, times, links, extended attributes, devices and holes. Sockets are
+ * left out, and said.
+ */
+int store_put_tree(struct store *s, const char *name, const char *dir, const struct store_put_opts *o,
+	struct store_put_result *ret, struct error **err);
+bool store_is_tree(struct store *s, const char *name);
+struct store_file {
+	const char *path, *link; /* "." is the folder itself; link: of a symbolic link, or the file this is another name of */
+	uint32_t mode, uid, gid, hard;
+	uint64_t bytes;
+	int64_t mtime;
+};
+/* Each file, folders before what is in them. fn returns 0 to go on. */
+int store_tree_list(struct store *s, const char *name, int (*fn)(void *arg, const struct store_file *f), void *arg,
+	struct error **err);
+struct store_tree_result {
+	uint64_t files, bytes;
+	uint64_t left_out; /* what this user or file system may not make: devices, owners, attributes; said */
+};
+/*
+ * Makes the folder dir anew from a tree. Every chunk is checked before a byte of it is written; on error what was made is removed.
+ * Owners are set by root only.
+ */
+int store_get_tree(struct store *s, const char *name, const char *dir, const struct store_get_opts *o,
+	struct store_tree_result *ret, struct error **err);
+
 struct store_ref {
 	char *name, *message; /* message may be NULL */
 	char object[STORE_HASH * 2 + 1];

@@ -93,6 +93,7 @@ int target_close(struct target *t, bool good, bool sync, struct error **err)
 	int rc = good && sync && !t->pipe ? file_fsync(t->fd, t->path, err) : 0;
 
 	cleanup_close(&t->fd);
+	t->fd = -1;
 	if ((rc < 0 || !good) && !t->pipe && !t->update)
 		unlink(t->path);
 	return rc;

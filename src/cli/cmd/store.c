@@ -14,6 +14,7 @@
 #include <inttypes.h>
 #include <jansson.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 static char *store_path(const struct cmd_args *a)
@@ -74,7 +75,7 @@ static int put_run(const struct cmd_args *a, struct error **err)
 	if (!s)
 		return -1;
 	o.arg = progress_start(name, 0, 1);
-	rc = store_put(s, name, path, &o, &r, err);
+	rc = file_is_dir(path) ? store_put_tree(s, name, path, &o, &r, err) : store_put(s, name, path, &o, &r, err);
 	if (rc == 0)
 		progress_end(o.arg, "stored, %s new", format_size(r.stored, stored));
 	else
@@ -89,22 +90,33 @@ static int put_run(const struct cmd_args *a, struct error **err)
 static int get_run(const struct cmd_args *a, struct error **err)
 {
 	_cleanup_store_ struct store *s = open_store(a, false, err);
-	const char *name = arg_words(a)->v[0];
+	const char *name = arg_words(a)->v[0], *path = arg_words(a)->v[1];
 	struct store_get_opts o = { .update = arg_flag(a, "update"), .sync = arg_flag(a, "sync"), .progress = advance };
+	struct store_tree_result r;
 	int rc;
 
 	if (!s)
 		return -1;
 	o.arg = progress_start(name, 0, 1);
-	rc = store_get(s, name, arg_words(a)->v[1], &o, err);
+	rc = store_is_tree(s, name) ? store_get_tree(s, name, path, &o, &r, err) : store_get(s, name, path, &o, err);
 	progress_end(o.arg, rc == 0 ? "written" : "failed");
 	return rc;
 }
 
+static void time_text(int64_t at, char ret[32])
+{
+	time_t t = (time_t)at;
+	struct tm tm;
+
+	*ret = '\0';
+	if (gmtime_r(&t, &tm))
+		strftime(ret, 32, "%Y-%m-%dT%H:%M:%SZ", &tm);
+}
+
 static int list_run(const struct cmd_args *a, struct error **err)
 {
-	static const char *const keys[] = { "name", "size#", "stored#", "time", "message", NULL };
-	static const char *const titles[] = { "NAME", "SIZE", "STORED", "TIME", "MESSAGE", NULL };
+	static const char *const keys[] = { "name", "kind", "size#", "stored#", "time", "message", NULL };
+	static const char *const titles[] = { "NAME", "KIND", "SIZE", "STORED", "TIME", "MESSAGE", NULL };
 	_cleanup_store_ struct store *s = open_store(a, false, err);
 	struct store_ref *refs;
 	struct table *t;
@@ -115,9 +127,7 @@ static int list_run(const struct cmd_args *a, struct error **err)
 	t = table_new(keys, titles);
 	for (size_t i = 0; i < n; i++) {
 		bool human = cli_format == FORMAT_TABLE;
-		char size[24], stored[24], when[32] = "";
-		time_t at = refs[i].time;
-		struct tm tm;
+		char size[24], stored[24], when[32];
 
 		snprintf(size, sizeof(size), "%" PRIu64, refs[i].size);
 		snprintf(stored, sizeof(stored), "%" PRIu64, refs[i].stored);
@@ -125,9 +135,8 @@ static int list_run(const struct cmd_args *a, struct error **err)
 			format_size(refs[i].size, size);
 			format_size(refs[i].stored, stored);
 		}
-		if (gmtime_r(&at, &tm))
-			strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%SZ", &tm);
-		table_row(t, (const char *const[]){ refs[i].name, size, stored, when, refs[i].message });
+		time_text(refs[i].time, when);
+		table_row(t, (const char *const[]){ refs[i].name, refs[i].set ? "set" : "file", size, stored, when, refs[i].message });
 		store_ref_free(&refs[i]);
 	}
 	free(refs);
@@ -135,15 +144,78 @@ static int list_run(const struct cmd_args *a, struct error **err)
 	return 0;
 }
 
+static void mode_text(uint32_t mode, char ret[11])
+{
+	static const char kinds[] = "?pc?d?b?-?l?s???", bits[] = "rwxrwxrwx";
+
+	ret[0] = kinds[mode >> 12 & 15];
+	for (int i = 0; i < 9; i++)
+		ret[1 + i] = mode >> (8 - i) & 1 ? bits[i] : '-';
+	if (mode & S_ISUID)
+		ret[3] = mode & 0100 ? 's' : 'S';
+	if (mode & S_ISGID)
+		ret[6] = mode & 010 ? 's' : 'S';
+	if (mode & S_ISVTX)
+		ret[9] = mode & 1 ? 't' : 'T';
+	ret[10] = '\0';
+}
+
+static int file_row(void *arg, const struct store_file *f)
+{
+	char mode[11], owner[24], bytes[24], when[32];
+
+	mode_text(f->mode, mode);
+	snprintf(owner, sizeof(owner), "%u:%u", f->uid, f->gid);
+	if (cli_format == FORMAT_TABLE)
+		format_size(f->bytes, bytes);
+	else
+		snprintf(bytes, sizeof(bytes), "%" PRIu64, f->bytes);
+	time_text(f->mtime, when);
+	table_row(arg, (const char *const[]){ mode, owner, bytes, when, f->path, f->link });
+	return 0;
+}
+
+/* Of a folder: its files. */
+static int show_files(struct store *s, const char *name, struct error **err)
+{
+	static const char *const keys[] = { "mode", "owner", "size#", "time", "path", "link", NULL };
+	static const char *const titles[] = { "MODE", "OWNER", "SIZE", "TIME", "PATH", "LINK", NULL };
+	struct table *t = table_new(keys, titles);
+	int rc = store_tree_list(s, name, file_row, t, err);
+
+	table_print(t);
+	return rc;
+}
+
+static json_t *parts_json(const struct store_set *set)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < set->n; i++)
+		json_array_append_new(list, json_pack("{s:s s:I s:s s:s?}", "name", set->parts[i].name, "size",
+			(json_int_t)set->parts[i].size, "object", set->parts[i].object, "info", set->parts[i].info));
+	return list;
+}
+
 static int show_run(const struct cmd_args *a, struct error **err)
 {
 	_cleanup_store_ struct store *s = open_store(a, false, err);
 	_cleanup_store_ref_ struct store_ref r = { 0 };
+	_cleanup_store_set_ struct store_set set = { 0 };
+	const char *name = arg_words(a)->v[0];
+	json_t *j;
 
-	if (!s || store_show(s, arg_words(a)->v[0], &r, err) < 0)
+	if (!s)
 		return -1;
-	return print_object(json_pack("{s:s s:s s:I s:I s:I s:s?}", "name", r.name, "object", r.object, "size", (json_int_t)r.size,
-		"stored", (json_int_t)r.stored, "time", (json_int_t)r.time, "message", r.message), err);
+	if (arg_flag(a, "files"))
+		return show_files(s, name, err);
+	if (store_show(s, name, &r, err) < 0 || (r.set && store_parts(s, name, &set, err) < 0))
+		return -1;
+	j = json_pack("{s:s s:s s:I s:I s:I s:s?}", "name", r.name, "object", r.object, "size", (json_int_t)r.size, "stored",
+		(json_int_t)r.stored, "time", (json_int_t)r.time, "message", r.message);
+	if (r.set && j)
+		json_object_set_new(j, "parts", parts_json(&set));
+	return print_object(j, err);
 }
 
 static int remove_run(const struct cmd_args *a, struct error **err)
@@ -217,6 +289,11 @@ static int stats_run(const struct cmd_args *a, struct error **err)
 #define OPT_STORE { 0, "store", OPT_STRING, "DIR", "The store; default: store in croft's data directory", "file" }
 #define OPT_REPLACE { 0, "replace", OPT_FLAG, NULL, "The name may exist already", NULL }
 static const struct opt store_opts[] = { OPT_STORE, OPT_END };
+static const struct opt show_opts[] = {
+	OPT_STORE,
+	{ 0, "files", OPT_FLAG, NULL, "The files of a folder", NULL },
+	OPT_END,
+};
 static const struct opt verify_opts[] = {
 	OPT_STORE,
 	{ 0, "deep", OPT_FLAG, NULL, "Also unpack everything and compute the hash of each chunk", NULL },
@@ -239,22 +316,22 @@ static const struct opt get_opts[] = {
 static const struct opt copy_opts[] = { OPT_REPLACE, OPT_END };
 
 const struct command cmd_store_put = {
-	.path = "store put", .args = "NAME FILE|-", .summary = "Store a file or disk under a name",
+	.path = "store put", .args = "NAME FILE|FOLDER|-", .summary = "Store a file, disk or folder under a name",
 	.help = "Only chunks that the store lacks are written. Holes and zeros take no space. A qcow2 file is read as the disk that it "
-		"holds. The store is made when there is none.",
+		"holds. A folder keeps modes, owners, times, links and extended attributes. The store is made when there is none.",
 	.opts = put_opts, .min_words = 2, .max_words = 2, .complete = "file", .run = put_run,
 	.examples = "  croft store put web-2024 disk.qcow2 -m 'before the upgrade'",
 };
 const struct command cmd_store_get = {
-	.path = "store get", .args = "NAME FILE|-", .summary = "Write what a name or an object hash stands for to a file",
-	.help = "Every chunk is checked before it is written. Disks are written raw, with holes.",
+	.path = "store get", .args = "NAME[/PART] FILE|FOLDER|-", .summary = "Write what a name or an object hash stands for to a file or folder",
+	.help = "Every chunk is checked before it is written. Disks are written raw, with holes. Folders are made anew.",
 	.opts = get_opts, .min_words = 2, .max_words = 2, .complete = "file", .run = get_run,
 };
 const struct command cmd_store_list = {
 	.path = "store list", .summary = "List the names in the store", .opts = store_opts, .run = list_run,
 };
 const struct command cmd_store_show = {
-	.path = "store show", .args = "NAME", .summary = "Show what a name stands for", .opts = store_opts, .min_words = 1,
+	.path = "store show", .args = "NAME", .summary = "Show what a name stands for: a file, or a set and its parts", .opts = show_opts, .min_words = 1,
 	.max_words = 1, .run = show_run,
 };
 const struct command cmd_store_remove = {
