@@ -194,12 +194,24 @@ static void end_early(struct run *r)
 	}
 }
 
-static int finish(struct run *r, struct error **err)
+/* The first line that tells of an error is the cause, later ones are its consequences. */
+static int explain(struct run *r, const struct bootstrap *b, int status, struct error **err)
 {
-	_cleanup_strv_ struct strv lines = STRV_INIT, last = STRV_INIT;
-	_cleanup_free_ char *text = NULL;
-	ssize_t n;
+	_cleanup_free_ char *path = path_join(b->cache, "log"), *why = NULL;
+	_cleanup_error_ struct error *ignored = NULL;
+	const char *text = buf_str(&r->log), *p = strstr(text, "\nE: ");
+
+	why = p ? xstrndup(p + 4, strcspn(p + 4, "\n")) : xstrdup(proc_status_text(status));
+	error_set(err, ERR_FAILED, "mmdebstrap: %s", why);
+	if (file_write(path, text, r->log.len, 0600, &ignored) == 0)
+		error_hint(err, "the last of what it said is in %s", path);
+	return -1;
+}
+
+static int finish(struct run *r, const struct bootstrap *b, struct error **err)
+{
 	char rest[4096];
+	ssize_t n;
 	int status;
 
 	while (r->p.err >= 0 && ((n = read(r->p.err, rest, sizeof(rest))) > 0 || (n < 0 && errno == EINTR)))
@@ -207,13 +219,7 @@ static int finish(struct run *r, struct error **err)
 			take_log(r, rest, (size_t)n);
 	if (proc_wait(&r->p, -1, &status, err) < 0)
 		return -1;
-	if (status == 0)
-		return 0;
-	strv_split(&lines, buf_str(&r->log), "\n");
-	for (size_t i = lines.len > 8 ? lines.len - 8 : 0; i < lines.len; i++)
-		strv_add(&last, lines.v[i]);
-	text = strv_join(&last, "\n  ");
-	return error_set(err, ERR_FAILED, "mmdebstrap %s:\n  %s", proc_status_text(status), text);
+	return status == 0 ? 0 : explain(r, b, status, err);
 }
 
 /* mmdebstrap splits these hooks into words as a shell would, without being one. */
@@ -229,7 +235,10 @@ static char *quoted(const char *path)
 	return buf_steal(&b);
 }
 
-/* Packages and indexes travel through folders of the cache: mmdebstrap copies them in before, and out after the last install. */
+/*
+ * Packages and indexes travel through folders of the cache: mmdebstrap copies them in before, and out after the last install,
+ * without those that the archive has no longer.
+ */
 static void cache_options(struct strv *argv, const struct bootstrap *b)
 {
 	_cleanup_free_ char *cache = quoted(b->cache);
@@ -238,12 +247,31 @@ static void cache_options(struct strv *argv, const struct bootstrap *b)
 	strv_addf(argv, "--setup-hook=sync-in %s/archives /var/cache/apt/archives", cache);
 	if (b->offline)
 		strv_addf(argv, "--setup-hook=sync-in %s/lists /var/lib/apt/lists", cache);
-	strv_addf(argv, "--customize-hook=sync-out /var/cache/apt/archives %s/archives", cache);
-	strv_addf(argv, "--customize-hook=sync-out /var/lib/apt/lists %s/lists", cache);
+	strv_add(argv, "--customize-hook=APT_CONFIG=\"$MMDEBSTRAP_APT_CONFIG\" apt-get -q -y autoclean >&2");
+	strv_addf(argv, "--customize-hook=sync-out /var/cache/apt/archives %s/archives.new", cache);
+	strv_addf(argv, "--customize-hook=sync-out /var/lib/apt/lists %s/lists.new", cache);
 	strv_add(argv, "--skip=download/empty");
 	strv_add(argv, "--skip=essential/unlink");
 	if (b->offline)
 		strv_add(argv, "--skip=update");
+}
+
+/* before: folders to copy into. After a good run they take the place of the old ones; after a bad one they go. */
+static int cache_folders(const struct bootstrap *b, bool before, bool keep, struct error **err)
+{
+	static const char *const names[] = { "archives", "lists" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		_cleanup_free_ char *old = path_join(b->cache, names[i]), *new = xasprintf("%s.new", old);
+
+		if (!keep && file_remove_tree(new, err) < 0)
+			return -1;
+		if (before && (file_mkdirs(old, 0755, err) < 0 || file_mkdirs(new, 0755, err) < 0))
+			return -1;
+		if (keep && (file_remove_tree(old, err) < 0 || file_rename(new, old, err) < 0))
+			return -1;
+	}
+	return 0;
 }
 
 static int start(struct run *r, const struct bootstrap *b, struct error **err)
@@ -273,16 +301,23 @@ static int start(struct run *r, const struct bootstrap *b, struct error **err)
 int bootstrap_run(const struct bootstrap *b, bootstrap_entry_fn *entry, void *arg, struct error **err)
 {
 	struct run r = { .p = PROC_INIT, .progress = b->progress, .err = err };
-	int rc = start(&r, b, err);
+	_cleanup_error_ struct error *ignored = NULL;
+	int rc = cache_folders(b, true, false, err);
 
-	if (rc == 0) {
+	if (rc == 0)
+		rc = start(&r, b, err);
+	if (r.p.pid > 0) {
 		r.block = xmalloc(BLOCK);
 		rc = each_entry(&r, entry, arg, err);
 		if (rc < 0)
 			end_early(&r);
 		else
-			rc = finish(&r, err);
+			rc = finish(&r, b, err);
 	}
+	if (rc == 0)
+		rc = cache_folders(b, false, true, err);
+	else
+		cache_folders(b, false, false, &ignored);
 	proc_release(&r.p);
 	buf_free(&r.log);
 	free(r.block);

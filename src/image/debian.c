@@ -314,12 +314,6 @@ static int fill_root(struct job *job, struct progress *p, struct error **err)
 	struct bootstrap b = { .release = job->src.release, .arch = job->src.arch, .sources = &job->sources, .packages = &job->packages,
 		.cache = kept, .offline = job->src.offline, .epoch = job->epoch, .progress = p };
 
-	for (int i = 0; i < 2; i++) {
-		_cleanup_free_ char *sub = path_join(kept, i ? "lists" : "archives");
-
-		if (file_mkdirs(sub, 0755, err) < 0)
-			return -1;
-	}
 	if (!setup || file_read(setup, 1 << 20, &text, err) < 0)
 		return -1;
 	b.setup = buf_str(&text);
@@ -478,6 +472,9 @@ static int run(struct job *job, const struct arch *arch, bool *made, struct erro
 	old = image_key(job->name);
 	if (old && !strcmp(old, job->key) && !job->o->force)
 		return 0;
+	/* Found out before the work, not after it. */
+	if (image_unused(job->name, err) < 0)
+		return -1;
 	rc = make(job, arch, err);
 	*made = rc == 0;
 	return rc;

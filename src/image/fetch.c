@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "image/fetch.h"
+#include "base/intr.h"
 #include "base/progress.h"
 
 #include <stdbool.h>
@@ -31,8 +32,9 @@ static int on_progress(
 {
 	struct transfer *t = arg;
 
-	progress_update(t->progress, (uint64_t)now);
-	return 0;
+	if (t->progress)
+		progress_update(t->progress, (uint64_t)now);
+	return intr_signal != 0; /* libcurl asks at least once a second */
 }
 
 static int run(CURL *c, const char *url, struct transfer *t, struct error **err)
@@ -56,14 +58,14 @@ static int run(CURL *c, const char *url, struct transfer *t, struct error **err)
 	curl_easy_setopt(c, CURLOPT_ERRORBUFFER, text);
 	curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_data);
 	curl_easy_setopt(c, CURLOPT_WRITEDATA, t);
-	if (t->progress) {
-		curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
-		curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, on_progress);
-		curl_easy_setopt(c, CURLOPT_XFERINFODATA, t);
-	}
+	curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
+	curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, on_progress);
+	curl_easy_setopt(c, CURLOPT_XFERINFODATA, t);
 	rc = curl_easy_perform(c);
 	if (rc == CURLE_OK)
 		return 0;
+	if (intr_check(err) < 0)
+		return error_wrap(err, "%s", url);
 	if (t->too_large)
 		return error_set(err, ERR_FAILED, "%s: larger than the %zu bytes it should have",
 			url, t->max);

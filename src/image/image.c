@@ -101,6 +101,7 @@ struct image *image_open(const char *name, struct error **err)
 	i->sha256 = text_of(j, "sha256");
 	i->source = text_of(j, "source");
 	i->created = text_of(j, "created");
+	i->index = text_of(j, "index");
 	i->dir = STEAL(dir);
 	json_decref(j);
 	return i;
@@ -109,7 +110,7 @@ struct image *image_open(const char *name, struct error **err)
 void image_free(struct image *i)
 {
 	char **all[] = { &i->name, &i->dir, &i->arch, &i->os, &i->kernel, &i->initrd, &i->cmdline,
-		&i->disk, &i->format, &i->firmware, &i->sha256, &i->source, &i->created };
+		&i->disk, &i->format, &i->firmware, &i->sha256, &i->source, &i->created, &i->index };
 
 	if (!i)
 		return;
@@ -144,6 +145,19 @@ char *image_key(const char *name)
 
 	json_decref(j);
 	return key;
+}
+
+int image_set_index(const char *name, const char *index, struct error **err)
+{
+	_cleanup_free_ char *dir = image_dir(name), *path = path_join(dir, "image.json"), *text = NULL;
+	json_t *j = load_json(path, err);
+
+	if (!j)
+		return -1;
+	json_object_set_new(j, "index", json_string(index));
+	text = json_dumps(j, JSON_INDENT(2));
+	json_decref(j);
+	return file_writef(path, 0600, err, "%s\n", text);
 }
 
 /* Does this machine's definition lie over the image? */
@@ -268,6 +282,7 @@ static int write_json(const char *dir, const struct image *img, const char *key,
 	put(j, "source", img->source, false);
 	put(j, "key", key, false);
 	put(j, "created", now, false);
+	put(j, "index", img->index, false);
 	text = json_dumps(j, JSON_INDENT(2));
 	json_decref(j);
 	rc = file_writef(path, 0600, err, "%s\n", text);

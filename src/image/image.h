@@ -25,6 +25,7 @@ struct image {
 	char *sha256;        /* over the files, hex */
 	char *source;        /* where it came from, for people */
 	char *created;       /* ISO 8601, UTC */
+	char *index;	     /* SHA-256 of the package index that it was made from last, or NULL */
 };
 struct image *image_open(const char *name,
 	struct error **err); /* ERR_NOT_FOUND with the nearest name and how to make it */
@@ -38,7 +39,8 @@ int image_names(struct strv *ret, struct error **err);
 /* Refused (ERR_STATE) while a machine's disk is an overlay of it, with the machines' names. */
 int image_remove(const char *name, bool force, struct error **err);
 /* raw, qcow2 or ISO file: probed, checked, copied sparsely (reflinked where possible), hashed. */
-int image_import(const char *file, const char *name, bool force, struct error **err);
+/* arch: NULL takes the host's. */
+int image_import(const char *file, const char *name, const char *arch, bool force, struct error **err);
 
 struct image_tiny_opts {
 	const char *name;    /* default "tiny" */
@@ -48,7 +50,10 @@ struct image_tiny_opts {
 	bool offline;
 	bool force; /* make it again though the inputs are the same */
 };
-/* The small guest. Nothing to do when an image from the same inputs exists (*made = false). */
+/*
+ * The small guest. Nothing to do when an image from the same inputs exists (*made = false): croft's own files, and where the
+ * mirror can be asked, the kernel of its signed index.
+ */
 int image_make_tiny(const struct image_tiny_opts *o, bool *made, struct error **err);
 
 struct image_debian_opts {

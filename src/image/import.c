@@ -12,6 +12,7 @@
 #include <jansson.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 /* ISO 9660 (ECMA-119, 8.1): the volume descriptors begin at sector 16 and say CD001. */
@@ -77,11 +78,12 @@ static int copy_in(const char *file, const char *dir, struct image *img, struct 
 	return image_hash(img, err);
 }
 
-int image_import(const char *file, const char *name, bool force, struct error **err)
+int image_import(const char *file, const char *name, const char *arch, bool force, struct error **err)
 {
 	_cleanup_free_ char *own = NULL, *dir = NULL, *abs = path_absolute(file);
 	_cleanup_image_ struct image *img = xcalloc(1, sizeof(*img));
 	_cleanup_close_ int lock = -1;
+	struct utsname host;
 	struct stat st;
 
 	if (stat(abs, &st) < 0 || access(abs, R_OK) < 0)
@@ -109,7 +111,8 @@ int image_import(const char *file, const char *name, bool force, struct error **
 	if (!dir)
 		return -1;
 	img->name = xstrdup(name);
-	img->arch = xstrdup("x86_64");
+	uname(&host);
+	img->arch = xstrdup(arch ? arch : host.machine);
 	img->os = xstrdup("");
 	img->firmware = xstrdup("any");
 	img->source = xstrdup(abs);

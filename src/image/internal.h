@@ -23,6 +23,8 @@ int image_commit(const char *dir, struct image *img, const char *key, struct err
 void image_abort(const char *dir);
 /* The key that an existing image was made with, or NULL; new. */
 char *image_key(const char *name);
+/* Notes that the image is what would be made from that index too. */
+int image_set_index(const char *name, const char *index, struct error **err);
 /* SHA-256 over all files of the image, in a fixed order. */
 int image_hash(struct image *img, struct error **err);
 /* ERR_STATE with the machines' names when some disk lies over the image. */

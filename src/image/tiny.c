@@ -6,6 +6,7 @@
  */
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "base/intr.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/path.h"
@@ -372,6 +373,7 @@ static int build(
 
 		img->source = xasprintf("%s %s, %s %s", src->mirror, src->release,
 			job->kernel_package, version ? version : "");
+		img->index = xstrdup(apt_index_sha(job->apt));
 		img->kernel = path_join(job->dir, "vmlinux");
 		img->initrd = path_join(job->dir, "initrd.cpio.zst");
 		img->disk = path_join(job->dir, "disk.qcow2");
@@ -444,6 +446,63 @@ static int make(const struct image_tiny_opts *o, const struct arch *arch,
 	return rc;
 }
 
+/* "PACKAGE VERSION" of today's kernel; NULL with error. */
+static char *kernel_of_today(struct job *job, struct error **err)
+{
+	_cleanup_free_ char *version = NULL;
+
+	if (apt_load(job->apt, err) < 0 || find_kernel_package(job, err) < 0)
+		return NULL;
+	version = apt_field(job->apt, job->kernel_package, "Version");
+	return xasprintf("%s %s", job->kernel_package, version ? version : "");
+}
+
+/* -1: could not be found out. */
+static int compare_kernel(struct job *job, const char *name, struct error **err)
+{
+	_cleanup_image_ struct image *img = image_open(name, err);
+	_cleanup_error_ struct error *used = NULL;
+	_cleanup_free_ char *today = NULL;
+
+	if (!img || !job->apt)
+		return -1;
+	if (img->index && !strcmp(img->index, apt_index_sha(job->apt)))
+		return 0;
+	today = kernel_of_today(job, err);
+	if (!today)
+		return -1;
+	if (img->source && strstr(img->source, today))
+		return image_set_index(name, apt_index_sha(job->apt), err);
+	if (image_unused(name, &used) == 0)
+		return 1;
+	log_info("image %s: Debian has a newer kernel (%s), but the image is in use and stays as it is", name, today);
+	return 0;
+}
+
+/*
+ * 1 when the signed index has another kernel than the image, else 0. Without the network that is not known: then the image is
+ * good as it is. -1: interrupted.
+ */
+static int newer_kernel(const struct arch *arch, const struct apt_source *src, const char *name, struct error **err)
+{
+	_cleanup_error_ struct error *e = NULL;
+	struct job job = { .arch = arch };
+	int rc;
+
+	if (src->offline)
+		return 0;
+	job.apt = apt_open(src, &e);
+	rc = compare_kernel(&job, name, &e);
+	apt_close(job.apt);
+	free(job.kernel_package);
+	if (rc >= 0)
+		return rc;
+	if (intr_check(err) < 0)
+		return -1;
+	log_info("image %s: whether Debian has a newer kernel is not known: %s", name, e->msg);
+	return 0;
+}
+
 int image_make_tiny(const struct image_tiny_opts *o, bool *made, struct error **err)
 {
 	const char *name = o->name ? o->name : "tiny",
@@ -467,9 +526,8 @@ int image_make_tiny(const struct image_tiny_opts *o, bool *made, struct error **
 	apt_source_init(&src, o->mirror, release, arch->debian, o->offline);
 	if (make_key(&src, key, err) == 0) {
 		old = image_key(name);
-		if (old && !strcmp(old, key) && !o->force) {
-			rc = 0;
-		} else {
+		rc = !old || strcmp(old, key) || o->force ? 1 : newer_kernel(arch, &src, name, err);
+		if (rc > 0) {
 			rc = make(o, arch, &src, name, key, err);
 			*made = rc == 0;
 		}

@@ -145,7 +145,7 @@ const struct command cmd_image_make_tiny = {
 
 static const struct opt debian_opts[] = {
 	{ 0, "name", OPT_STRING, "NAME", "Name of the image; default debian", NULL },
-	{ 0, "release", OPT_STRING, "RELEASE", "Debian release; default bookworm", "bookworm|trixie" },
+	{ 0, "release", OPT_STRING, "RELEASE", "Debian release; default bookworm", NULL },
 	{ 0, "packages", OPT_LIST, "A,B", "Packages to install besides", NULL },
 	{ 0, "size", OPT_STRING, "SIZE", "Size of the disk; default 4G. Machines may have larger ones", NULL },
 	{ 0, "cloud-init", OPT_FLAG, NULL, "With cloud-init", NULL },
@@ -171,6 +171,7 @@ const struct command cmd_image_make_debian = {
 
 static const struct opt import_opts[] = {
 	{ 0, "name", OPT_STRING, "NAME", "Name of the image; default that of the file without its suffix", NULL },
+	{ 0, "arch", OPT_STRING, "ARCH", "What computers it is for; default those of this kind", "x86_64|aarch64|riscv64" },
 	{ 'f', "force", OPT_FLAG, NULL, "Replace an image of that name", NULL },
 	OPT_END,
 };

@@ -71,7 +71,7 @@ int image_import_run(const struct cmd_args *a, struct error **err)
 {
 	const char *file = arg_words(a)->v[0];
 
-	if (image_import(file, arg_str(a, "name"), arg_flag(a, "force"), err) < 0)
+	if (image_import(file, arg_str(a, "name"), arg_str(a, "arch"), arg_flag(a, "force"), err) < 0)
 		return error_wrap(err, "image import");
 	log_info("%s is imported", file);
 	return 0;

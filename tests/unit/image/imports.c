@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Images on disk: import of sound and odd files, replacement, removal, what killed makers left. */
 #include "../test.h"
+
+#include <sys/utsname.h>
 #include "base/path.h"
 #include "base/proc.h"
 #include "image/image.h"
@@ -24,7 +26,7 @@ static void import_ok(const char *file, const char *name, bool force)
 {
 	struct error *e = NULL;
 
-	assert_ok(image_import(file, name, force, &e), e);
+	assert_ok(image_import(file, name, NULL, force, &e), e);
 }
 
 static size_t count_files(const char *path)
@@ -75,6 +77,26 @@ static void sound_files_are_taken(void **s)
 	}
 }
 
+static void architecture_is_kept(void **s)
+{
+	_cleanup_free_ char *raw = in_dir("arm.img");
+	_cleanup_image_ struct image *i = NULL, *own = NULL;
+	struct error *e = NULL;
+	struct utsname host;
+
+	uname(&host);
+	assert_ok(file_write(raw, "hello", 5, 0600, &e), e);
+	assert_int_equal(truncate(raw, 1 << 20), 0);
+	assert_ok(image_import(raw, "arm", "aarch64", false, &e), e);
+	i = image_open("arm", &e);
+	assert_ok(i ? 0 : -1, e);
+	assert_string_equal(i->arch, "aarch64");
+	import_ok(raw, "own", false);
+	own = image_open("own", &e);
+	assert_ok(own ? 0 : -1, e);
+	assert_string_equal(own->arch, host.machine);
+}
+
 static void odd_files_are_refused(void **s)
 {
 	_cleanup_free_ char *empty = in_dir("empty"), *over = in_dir("over"), *bad = in_dir("bad"),
@@ -90,14 +112,14 @@ static void odd_files_are_refused(void **s)
 	assert_ok(file_write(bad, "QFI\xfb\0\0\0\3garbage", 15, 0600, &e), e);
 	qemu_img(mkover);
 	qemu_img(mkvdi);
-	assert_err(image_import(gone, "x", false, &e), e, ERR_NOT_FOUND, "gone");
-	assert_err(image_import(dir, "x", false, &e), e, ERR_USAGE, "is not a file");
-	assert_err(image_import(empty, "x", false, &e), e, ERR_FAILED, "is empty");
-	assert_err(image_import(over, "x", false, &e), e, ERR_FAILED, "lies over another file");
-	assert_err(image_import(bad, "x", false, &e), e, ERR_FAILED, "bad");
-	assert_err(image_import(vdi, "x", false, &e), e, ERR_FAILED, "format vdi");
-	assert_err(image_import(q, "../x", false, &e), e, ERR_USAGE, "../x");
-	assert_err(image_import(q, "q", false, &e), e, ERR_STATE, "the name is taken");
+	assert_err(image_import(gone, "x", NULL, false, &e), e, ERR_NOT_FOUND, "gone");
+	assert_err(image_import(dir, "x", NULL, false, &e), e, ERR_USAGE, "is not a file");
+	assert_err(image_import(empty, "x", NULL, false, &e), e, ERR_FAILED, "is empty");
+	assert_err(image_import(over, "x", NULL, false, &e), e, ERR_FAILED, "lies over another file");
+	assert_err(image_import(bad, "x", NULL, false, &e), e, ERR_FAILED, "bad");
+	assert_err(image_import(vdi, "x", NULL, false, &e), e, ERR_FAILED, "format vdi");
+	assert_err(image_import(q, "../x", NULL, false, &e), e, ERR_USAGE, "../x");
+	assert_err(image_import(q, "q", NULL, false, &e), e, ERR_STATE, "the name is taken");
 	assert_int_equal(count_files(images), before);
 }
 
@@ -111,7 +133,7 @@ static void in_use_is_kept(void **s)
 	assert_ok(file_mkdirs(m, 0700, &e), e);
 	assert_ok(file_write(json, text, strlen(text), 0600, &e), e);
 	assert_err(image_remove("q", false, &e), e, ERR_STATE, "g/m");
-	assert_err(image_import(q, "q", true, &e), e, ERR_STATE, "g/m");
+	assert_err(image_import(q, "q", NULL, true, &e), e, ERR_STATE, "g/m");
 	assert_ok(file_remove_tree(machines, &e), e);
 	import_ok(q, "q", true);
 	assert_ok(image_remove("q", false, &e), e);
@@ -128,7 +150,7 @@ static void killed_makers_leave_nothing(void **s)
 
 	tmp = image_begin("half", &lock, &e);
 	assert_ok(tmp ? 0 : -1, e);
-	assert_err(image_import(raw, "late", false, &e), e, ERR_STATE, "");
+	assert_err(image_import(raw, "late", NULL, false, &e), e, ERR_STATE, "");
 	close(lock);
 	assert_true(file_is_dir(tmp));
 	assert_ok(image_names(&names, &e), e);
@@ -150,6 +172,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sound_files_are_taken),
+		cmocka_unit_test(architecture_is_kept),
 		cmocka_unit_test(odd_files_are_refused),
 		cmocka_unit_test(in_use_is_kept),
 		cmocka_unit_test(killed_makers_leave_nothing),

@@ -3,7 +3,13 @@
 #include "../test.h"
 #include "base/path.h"
 #include "base/proc.h"
+#include "base/intr.h"
 #include "image/apt.h"
+#include "image/fetch.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include "image/image.h"
 #include "image/sha.h"
 
@@ -250,9 +256,29 @@ static void missing_keyring_is_said(void **s)
 	refused(false, ERR_NOT_FOUND, "/nonexistent.gpg");
 }
 
+/* A server that takes the connection and then says nothing: only the signal ends the wait. */
+static void fetch_ends_by_a_signal(void **s)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	_cleanup_close_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	_cleanup_buf_ struct buf b = BUF_INIT;
+	_cleanup_free_ char *url = NULL;
+	socklen_t n = sizeof(a);
+	struct error *e = NULL;
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&a, n), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &n), 0);
+	url = xasprintf("http://127.0.0.1:%d/x", ntohs(a.sin_port));
+	intr_signal = SIGINT;
+	assert_err(fetch(url, NULL, 100, &b, &e), e, ERR_INTR, "interrupted");
+	intr_signal = 0;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(fetch_ends_by_a_signal),
 		cmocka_unit_test_setup(packages_are_fetched_and_kept, fresh),
 		cmocka_unit_test_setup(changed_package_is_refused, fresh),
 		cmocka_unit_test_setup(changed_release_is_refused, fresh),
