@@ -22,6 +22,44 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* A port of a router that leads to a machine's, and a port of the host's that does: "[PROTO:][HOST-ADDRESS:]PORT-NODE[:PORT]". */
+struct group_forward {
+	bool udp;
+	char *host; /* the host's address, of a forward from there; 127.0.0.1 unless given */
+	unsigned port, to_port;
+	char *node;
+	const struct node *at;
+};
+/* Words as net.json has them; numbers 0 and texts NULL: what is usual. */
+struct group_nat {
+	const char *mapping, *filtering;
+	bool hairpin, refresh_inbound, preserve_ports, upnp, pcp;
+	uint64_t udp, tcp, transitory, icmp, max_flows, max_host_flows;
+	struct group_forward *maps;
+	size_t nmaps;
+};
+/* One layer-2 network. */
+struct group_zone {
+	char *name;
+	char *to;	/* where its router leads: "host", another zone, NULL: nowhere */
+	char *router;	/* its router's address there, when that is a zone */
+	const char *kind; /* of NAT, for people; NULL: none */
+	struct group_nat nat;
+	char *prefix, *gateway; /* "10.1.2.0/24", "10.1.2.1" */
+	uint32_t net;		/* 0x0a010200 */
+	bool v6;		/* IPv6 too; prefix6 is computed or given */
+	char *prefix6;		/* "fd..::/64" */
+	uint64_t mtu;		/* 0: 1500 */
+	const struct node *dhcp, *at; /* in the document; at NULL: implied */
+};
+struct group_nic {
+	size_t zone;
+	char *address;	/* "10.1.2.10" */
+	char mac[18];
+	bool trusted; /* may send with others' addresses: it is a router itself */
+	const struct node *at;
+};
+
 struct group_node {
 	char *name;	/* the key in the file: the machine's name */
 	char *id;	/* node_id, a second name; equal to name when not given */
@@ -32,8 +70,10 @@ struct group_node {
 	char *machine_file; /* when the template is one; else NULL */
 	bool has_cpu, has_memory, has_disk; /* the file says so; else the template's or the format's defaults hold */
 	uint64_t cpu, memory, disk;
-	char *address;	/* "10.1.2.10" */
-	char mac[18];
+	struct group_nic *nics; /* one at least */
+	size_t nnics;
+	const char *address; /* of the first */
+	const char *mac;
 	struct strv init, instance; /* commands as written */
 	struct map directories;	    /* name -> path (char *) */
 	struct strv apps;	    /* apps that this node has */
@@ -50,7 +90,11 @@ struct group {
 	char *dir;	/* where the file is */
 	char *base_dir; /* parent of dev_configs; that of the file when it isn't in one */
 	char *record;	/* DATA/groups/NAME */
-	char *prefix, *gateway; /* "10.1.2.0/24", "10.1.2.1" */
+	const char *prefix, *gateway; /* of the first zone */
+	struct group_zone *zones;
+	size_t nzones;
+	struct group_forward *forwards; /* from the host */
+	size_t nforwards;
 	struct group_node *nodes; /* in the file's order */
 	size_t nnodes;
 	struct group_app *apps;

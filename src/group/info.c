@@ -21,7 +21,7 @@ static void member(struct buf *b, const char *key, const char *value)
 		buf_adds(b, "null");
 }
 
-static void node_info(const struct group_node *n, struct buf *b)
+static void node_info(const struct group *g, const struct group_node *n, struct buf *b)
 {
 	_cleanup_free_ char *sub = xasprintf("machines/%s/machine.json", n->full), *path = path_data(sub), *end = NULL;
 	_cleanup_error_ struct error *e = NULL;
@@ -32,7 +32,12 @@ static void node_info(const struct group_node *n, struct buf *b)
 	member(b, "node_id", n->id);
 	member(b, "machine", n->full);
 	member(b, "state", m ? machine_state_name(machine_state(m)) : e ? "broken" : "absent");
-	buf_addf(b, ",\"ip_v4\":[\"%s\"]", n->address);
+	for (size_t i = 0; i < n->nnics; i++)
+		buf_addf(b, "%s\"%s\"", i ? "," : ",\"ip_v4\":[", n->nics[i].address);
+	buf_adds(b, "],\"zones\":[");
+	for (size_t i = 0; i < n->nnics; i++)
+		buf_addf(b, "%s\"%s\"", i ? "," : "", g->zones[n->nics[i].zone].name);
+	buf_addc(b, ']');
 	member(b, "mac", n->mac);
 	member(b, "image", m ? m->def.image : n->image);
 	buf_addf(b, ",\"cpu\":%" PRIu64 ",\"memory\":%" PRIu64,
@@ -42,6 +47,17 @@ static void node_info(const struct group_node *n, struct buf *b)
 		member(b, "ended", end);
 	if (e)
 		member(b, "error", e->msg);
+	buf_addc(b, '}');
+}
+
+static void zone_info(const struct group_zone *z, size_t i, struct buf *b)
+{
+	buf_addf(b, "%s{\"name\":\"%s\"", i ? "," : "", z->name);
+	member(b, "prefix", z->prefix);
+	member(b, "gateway", z->gateway);
+	member(b, "to", z->to);
+	member(b, "nat", z->kind);
+	member(b, "outside", z->router);
 	buf_addc(b, '}');
 }
 
@@ -55,10 +71,13 @@ int group_info(const struct group *g, struct buf *json, struct error **err)
 	member(json, "prefix", g->prefix);
 	member(json, "gateway", g->gateway);
 	member(json, "network", net_running(net_dir) ? "running" : "stopped");
-	buf_adds(json, ",\"nodes\":[");
+	buf_adds(json, ",\"zones\":[");
+	for (size_t i = 0; i < g->nzones; i++)
+		zone_info(&g->zones[i], i, json);
+	buf_adds(json, "],\"nodes\":[");
 	for (size_t i = 0; i < g->nnodes; i++) {
 		buf_adds(json, i ? "," : "");
-		node_info(&g->nodes[i], json);
+		node_info(g, &g->nodes[i], json);
 	}
 	buf_adds(json, "]}\n");
 	return 0;

@@ -10,6 +10,12 @@ char *group_record_dir(const char *name);	       /* DATA/groups/NAME; new */
 /* Held while a command changes the group; made when absent. Returns the fd. */
 int group_lock(const char *name, struct error **err);
 
+/* zones.c: zones and NICs of all nodes, from "zones", "network" and "forwards". */
+int group_read_zones(struct group *g, struct error **err);
+void group_zones_free(struct group *g);
+/* netjson.c: what the network process is told (net/net.h). */
+void group_net_json(const struct group *g, struct buf *b);
+
 /* Prefix and address of every node: from the record, from the file, else computed from the names alone. */
 int group_addresses(struct group *g, struct error **err);
 int group_write_record(const struct group *g, struct error **err);

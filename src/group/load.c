@@ -157,38 +157,19 @@ static int read_directories(const struct node *at, struct group_node *n, struct 
 	return 0;
 }
 
-static int read_network(const struct node *at, struct group *g, const char **lan, struct error **err)
-{
-	static const char *const known[] = { "lan_id", "type", "ip", NULL };
-	const char *type = NULL, *ip = NULL;
-	struct node *net = NULL;
-
-	if (node_map(at, "network", &net, err) < 0)
-		return -1;
-	if (!net)
-		return 0;
-	if (node_known(net, "network", known, err) < 0 || node_str(net, "lan_id", lan, err) < 0 ||
-		node_str(net, "type", &type, err) < 0 || node_str(net, "ip", &ip, err) < 0)
-		return -1;
-	if (type && strcmp(type, "bridge") && strcmp(type, "nat"))
-		return node_error(node_get(net, "type"), err, "type: '%s' is neither bridge nor nat", type);
-	return 0;
-}
-
 static int read_node(struct group *g, const struct node *key, const struct node *at, struct group_node *n, struct error **err)
 {
 	static const char *const known[] = { "node_id", "vm_template", "vm_params", "network", "init_commands", "instance_commands",
 		"directories", "apps", NULL };
-	const char *id = key->text, *tpl = NULL, *lan = NULL;
+	const char *id = key->text, *tpl = NULL;
 
 	n->at = at;
 	n->name = xstrdup(key->text);
 	n->full = xasprintf("%s/%s", g->name, n->name);
-	machine_mac(n->full, 0, n->mac);
 	if (name_check("node", n->name, err) < 0)
 		return error_wrap(err, "%s:%d:%d", doc_name(g->doc), key->line, key->col);
 	if (node_known(at, n->name, known, err) < 0 || node_str(at, "node_id", &id, err) < 0 ||
-		node_str(at, "vm_template", &tpl, err) < 0 || read_params(at, n, err) < 0 || read_network(at, g, &lan, err) < 0 ||
+		node_str(at, "vm_template", &tpl, err) < 0 || read_params(at, n, err) < 0 ||
 		read_directories(at, n, err) < 0 || group_strings(at, "init_commands", &n->init, err) < 0 ||
 		group_strings(at, "instance_commands", &n->instance, err) < 0)
 		return -1;
@@ -235,24 +216,6 @@ static int read_nodes(struct group *g, struct error **err)
 	return check_names(g, err);
 }
 
-/* More than one lan_id, or a nat: accepted, and not yet imitated. */
-static void warn_network(struct group *g)
-{
-	const char *first = NULL;
-
-	for (size_t i = 0; i < g->nnodes; i++) {
-		const struct node *net = node_get(g->nodes[i].at, "network"), *lan = node_get(net, "lan_id"), *type = node_get(net, "type");
-
-		if (lan && !first)
-			first = lan->text;
-		if ((lan && strcmp(lan->text, first)) || (type && !strcmp(type->text, "nat"))) {
-			strv_addf(&g->warnings, "%s:%d:%d: network: all nodes share one network; NAT and separate networks are not imitated yet",
-				doc_name(g->doc), net->line, net->col);
-			return;
-		}
-	}
-}
-
 static int read_order(struct group *g, struct error **err)
 {
 	struct node *list = NULL;
@@ -288,12 +251,12 @@ static int read_order(struct group *g, struct error **err)
 
 static int read_all(struct group *g, struct error **err)
 {
-	static const char *const known[] = { "nodes", "instance_order", "app_configs", "network", "seed", "links", "names", NULL };
+	static const char *const known[] = { "nodes", "instance_order", "app_configs", "network", "zones", "forwards", "seed", "links",
+		"names", NULL };
 
 	if (node_known(doc_root(g->doc), "group", known, err) < 0 || read_nodes(g, err) < 0 || read_order(g, err) < 0)
 		return -1;
-	warn_network(g);
-	if (group_addresses(g, err) < 0 || group_facts(g, err) < 0 || group_read_apps(g, err) < 0)
+	if (group_read_zones(g, err) < 0 || group_addresses(g, err) < 0 || group_facts(g, err) < 0 || group_read_apps(g, err) < 0)
 		return -1;
 	return group_read_links(g, err) < 0 ? -1 : group_check_commands(g, err);
 }
@@ -323,9 +286,10 @@ void group_free(struct group *g)
 {
 	if (!g)
 		return;
+	group_zones_free(g);
 	for (size_t i = 0; i < g->nnodes; i++) {
 		struct group_node *n = &g->nodes[i];
-		char *all[] = { n->name, n->id, n->full, n->template, n->taken, n->image, n->machine_file, n->address };
+		char *all[] = { n->name, n->id, n->full, n->template, n->taken, n->image, n->machine_file };
 
 		for (size_t k = 0; k < ARRAY_SIZE(all); k++)
 			free(all[k]);
@@ -347,8 +311,6 @@ void group_free(struct group *g)
 	free(g->base_dir);
 	free(g->record);
 	free(g->net_extra);
-	free(g->prefix);
-	free(g->gateway);
 	strv_free(&g->order);
 	strv_free(&g->warnings);
 	vars_free(g->vars);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Addresses. They are computed from names alone: 10.X.Y.0/24 from the group's, .10 and above from the node's, the next free one when
- * two meet, in the order of sorted names. What was computed once is kept in the record, so that a node added later moves nobody.
+ * Addresses. They are computed from names alone: a zone's 10.X.Y.0/24 from the group's and the zone's, .10 and above from the node's, the
+ * next free one when two meet, in the order of sorted names. What was computed once is kept in the record, so that a node added later moves nobody.
  */
 #include "base/cleanup.h"
 #include "base/file.h"
@@ -86,93 +86,231 @@ static char *address_text(uint32_t a)
 	return xasprintf("%u.%u.%u.%u", a >> 24, a >> 16 & 255, a >> 8 & 255, a & 255);
 }
 
-static int choose_prefix(const struct group *g, const struct node *record, uint32_t *net, struct error **err)
+static bool prefix_taken(const struct group *g, uint32_t net)
 {
+	for (size_t i = 0; i < g->nzones; i++)
+		if (g->zones[i].net == net)
+			return true;
+	return false;
+}
+
+static int claim_prefix(struct group *g, struct group_zone *z, uint32_t net, const struct node *at, struct error **err)
+{
+	_cleanup_free_ char *plain = address_text(net);
+
+	for (size_t i = 0; i < g->nzones; i++)
+		if (g->zones[i].net == net)
+			return node_error(at, err, "zone %s: zone %s has the network %s/24 already", z->name, g->zones[i].name, plain);
+	z->net = net;
+	z->prefix = xasprintf("%s/24", plain);
+	z->gateway = address_text(net | 1);
+	return 0;
+}
+
+/* What the file says, else what the record says; the first zone's has places of its own in older ones. */
+static int given_prefix(struct group *g, size_t i, const struct node *record, struct error **err)
+{
+	struct group_zone *z = &g->zones[i];
 	static const char *const known[] = { "prefix", NULL };
-	const char *own = NULL, *kept = NULL, *all = settings_get("net.prefix");
+	const struct node *at = node_get(z->at, "prefix"), *kept = node_get(node_get(record, "zones"), z->name);
 	struct node *n = NULL;
 	unsigned bits;
+	uint32_t net;
 
-	if (node_str(record, "prefix", &kept, err) < 0 || node_map(doc_root(g->doc), "network", &n, err) < 0)
+	if (node_map(doc_root(g->doc), "network", &n, err) < 0 || (n && node_known(n, "network", known, err) < 0))
 		return -1;
-	if (n && (node_known(n, "network", known, err) < 0 || node_str(n, "prefix", &own, err) < 0))
+	if (!i && !at)
+		at = node_get(n, "prefix");
+	if (at && parse_prefix("prefix", at->text ? at->text : "", 24, 24, &net, &bits, err) < 0)
+		return error_wrap(err, "%s:%d:%d", doc_name(g->doc), at->line, at->col);
+	if (!kept && !i && !node_get(record, "zones"))
+		kept = node_get(record, "prefix");
+	if (kept && parse_prefix(doc_name(record->doc), kept->text ? kept->text : "", 24, 24, &net, &bits, err) < 0)
 		return -1;
-	if (own && parse_prefix("prefix", own, 24, 24, net, &bits, err) < 0)
-		return error_wrap(err, "%s:%d:%d", doc_name(g->doc), node_get(n, "prefix")->line, node_get(n, "prefix")->col);
-	if (kept)
-		return parse_prefix(doc_name(record->doc), kept, 24, 24, net, &bits, err);
-	if (own)
-		return 0;
-	if (parse_prefix("setting net.prefix", all, 8, 16, net, &bits, err) < 0)
+	return at || kept ? claim_prefix(g, z, net, kept ? kept : at, err) : 0;
+}
+
+/* The first zone's comes from the group's name alone, as it was before there were others. */
+static int computed_prefix(struct group *g, struct group_zone *z, struct error **err)
+{
+	_cleanup_free_ char *name = z == g->zones ? xstrdup(g->name) : xasprintf("%s/%s", g->name, z->name);
+	uint32_t base, mask, net;
+	unsigned bits;
+
+	if (parse_prefix("setting net.prefix", settings_get("net.prefix"), 8, 16, &base, &bits, err) < 0)
 		return -1;
-	*net |= digest("prefix", g->name) & (0xffffffffu >> bits) & ~255u;
+	mask = 0xffffffffu >> bits;
+	net = base | (digest("prefix", name) & mask & ~255u);
+	while (prefix_taken(g, net))
+		net = base | ((net + 256) & mask);
+	return claim_prefix(g, z, net, NULL, err);
+}
+
+/* In the order of names, so that the order in the file is no matter. */
+static int choose_prefixes(struct group *g, const struct node *record, struct error **err)
+{
+	_cleanup_strv_ struct strv names = STRV_INIT;
+
+	for (size_t i = 0; i < g->nzones; i++)
+		if (given_prefix(g, i, record, err) < 0)
+			return -1;
+	if (!g->zones[0].net && computed_prefix(g, g->zones, err) < 0)
+		return -1;
+	for (size_t i = 0; i < g->nzones; i++)
+		strv_add(&names, g->zones[i].name);
+	strv_sort(&names);
+	for (size_t k = 0; k < names.len; k++)
+		for (size_t i = 0; i < g->nzones; i++)
+			if (!g->zones[i].net && !strcmp(g->zones[i].name, names.v[k]) && computed_prefix(g, &g->zones[i], err) < 0)
+				return -1;
+	for (size_t i = 0; i < g->nzones; i++)
+		if (g->zones[i].v6 && !g->zones[i].prefix6) {
+			_cleanup_free_ char *name = xasprintf("%s/%s", g->name, g->zones[i].name);
+			uint32_t a = digest("prefix6", g->name), b = digest("prefix6", name);
+
+			/* A unique local network (RFC 4193) with 40 bits of the group's name. */
+			g->zones[i].prefix6 = xasprintf("fd%02x:%x:%x:%x::/64", a >> 24, a >> 8 & 0xffff, (a & 255) << 8 | b >> 24, b & 0xffff);
+		}
 	return 0;
 }
 
-/* Takes the address for the node, or fails at `at` when it is taken. */
-static int claim(struct group *g, struct group_node *n, uint32_t a, uint32_t net, const struct node *at, struct error **err)
-{
-	_cleanup_free_ char *text = address_text(a);
+/* Whoever needs an address: NICs, and routers of zones in the zones that they lead to. */
+struct seat {
+	size_t zone;
+	char **address;
+	char *key;		 /* in the record: NODE, NODE/1, ..., zone:ZONE */
+	const struct node *given; /* the file's */
+};
+struct seats {
+	struct group *g;
+	struct seat *v;
+	size_t n;
+};
 
-	if ((a & ~255u) != net || (a & 255) < 2 || (a & 255) == 255)
-		return node_error(at, err, "%s: %s is not in the group's network %s, or not free for nodes there (.2 to .254)", n->name, text,
-			g->prefix);
+static void add_seat(struct seats *s, size_t zone, char **address, char *key, const struct node *given)
+{
+	s->v = xreallocarray(s->v, s->n + 1, sizeof(*s->v));
+	s->v[s->n++] = (struct seat){ zone, address, key, given };
+}
+
+static void list_seats(struct seats *s)
+{
+	struct group *g = s->g;
+
 	for (size_t i = 0; i < g->nnodes; i++)
-		if (&g->nodes[i] != n && g->nodes[i].address && !strcmp(g->nodes[i].address, text))
-			return node_error(at, err, "%s: %s has the address %s already", n->name, g->nodes[i].name, text);
-	free(n->address);
-	n->address = STEAL(text);
+		for (size_t k = 0; k < g->nodes[i].nnics; k++) {
+			struct group_nic *c = &g->nodes[i].nics[k];
+
+			add_seat(s, c->zone, &c->address, k ? xasprintf("%s/%zu", g->nodes[i].name, k) : xstrdup(g->nodes[i].name),
+				c->at ? node_get(c->at, "ip") : NULL);
+		}
+	for (size_t i = 0; i < g->nzones; i++)
+		for (size_t k = 0; k < g->nzones; k++)
+			if (g->zones[i].to && !strcmp(g->zones[i].to, g->zones[k].name)) {
+				const struct node *r = node_get(g->zones[i].at, "router");
+
+				add_seat(s, k, &g->zones[i].router, xasprintf("zone:%s", g->zones[i].name),
+					r && r->type == NODE_MAP ? node_get(r, "ip") : NULL);
+			}
+}
+
+static void seats_free(struct seats *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		free(s->v[i].key);
+	free(s->v);
+}
+
+static const struct seat *holder(const struct seats *s, const struct seat *not, const char *text)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (&s->v[i] != not && s->v[i].zone == not->zone && *s->v[i].address && !strcmp(*s->v[i].address, text))
+			return &s->v[i];
+	return NULL;
+}
+
+/* Takes the address, or fails at `at` when it is taken. */
+static int claim(struct seats *s, struct seat *seat, uint32_t a, const struct node *at, struct error **err)
+{
+	const struct group_zone *z = &s->g->zones[seat->zone];
+	_cleanup_free_ char *text = address_text(a);
+	const struct seat *other = holder(s, seat, text);
+
+	if ((a & ~255u) != z->net || (a & 255) < 2 || (a & 255) == 255)
+		return node_error(at, err, "%s: %s is not in the group's network %s, or not free for nodes there (.2 to .254)", seat->key, text,
+			z->prefix);
+	if (other)
+		return node_error(at, err, "%s: %s has the address %s already", seat->key, other->key, text);
+	*seat->address = STEAL(text);
 	return 0;
 }
 
-/* From the record, or from the file (explicit). */
-static int claim_given(struct group *g, const struct node *map, bool record, uint32_t net, struct error **err)
+static int claim_given(struct seats *s, const struct node *record, struct error **err)
 {
-	for (size_t i = 0; i < g->nnodes; i++) {
-		struct group_node *n = &g->nodes[i];
-		const struct node *at = record ? node_get(map, n->name) : node_get(node_get(n->at, "network"), "ip");
+	for (size_t i = 0; i < s->n; i++) {
+		struct seat *seat = &s->v[i];
+		const struct node *at = record ? node_get(record, seat->key) : seat->given;
 		struct in_addr a;
 
-		if (!at || (record && node_get(node_get(n->at, "network"), "ip")))
+		if (!at || *seat->address)
 			continue;
 		if (!at->text || inet_pton(AF_INET, at->text, &a) != 1)
 			return node_error(at, err, "ip: '%s' is not an IPv4 address", at->text ? at->text : node_type_name(at->type));
-		if (claim(g, n, ntohl(a.s_addr), net, at, err) < 0)
+		/* It has moved to another zone since. */
+		if (record && (ntohl(a.s_addr) & ~255u) != s->g->zones[seat->zone].net)
+			continue;
+		if (claim(s, seat, ntohl(a.s_addr), at, err) < 0)
 			return -1;
 	}
 	return 0;
 }
 
-static bool taken(const struct group *g, const char *text)
+static int by_key(const void *a, const void *b)
 {
-	for (size_t i = 0; i < g->nnodes; i++)
-		if (g->nodes[i].address && !strcmp(g->nodes[i].address, text))
-			return true;
-	return false;
+	const struct seat *x = *(struct seat *const *)a, *y = *(struct seat *const *)b;
+	bool rx = !strncmp(x->key, "zone:", 5), ry = !strncmp(y->key, "zone:", 5);
+
+	return rx != ry ? rx - ry : strcmp(x->key, y->key);
 }
 
-static void claim_rest(struct group *g, uint32_t net)
+/* Routers come last: one more of them moves no node. */
+static void claim_rest(struct seats *s)
 {
-	_cleanup_strv_ struct strv names = STRV_INIT;
+	struct seat **order = xcalloc(s->n + 1, sizeof(struct seat *));
 
-	for (size_t i = 0; i < g->nnodes; i++)
-		if (!g->nodes[i].address)
-			strv_add(&names, g->nodes[i].name);
-	strv_sort(&names);
-	for (size_t i = 0; i < names.len; i++) {
-		_cleanup_error_ struct error *e = NULL;
-		struct group_node *n = group_node(g, names.v[i], &e);
-		uint32_t k = digest("address", n->name) % USABLE;
-		_cleanup_free_ char *text = address_text(net | (FIRST + k));
+	for (size_t i = 0; i < s->n; i++)
+		order[i] = &s->v[i];
+	qsort(order, s->n, sizeof(struct seat *), by_key);
+	for (size_t i = 0; i < s->n; i++) {
+		uint32_t net = s->g->zones[order[i]->zone].net, k = digest("address", order[i]->key) % USABLE;
+		char *text;
 
-		/* At most 200 nodes: there is a free one. */
-		while (taken(g, text)) {
+		if (*order[i]->address)
+			continue;
+		text = address_text(net | (FIRST + k));
+		while (holder(s, order[i], text)) {
 			free(text);
 			k = (k + 1) % USABLE;
 			text = address_text(net | (FIRST + k));
 		}
-		n->address = STEAL(text);
+		*order[i]->address = text;
 	}
+	free(order);
+}
+
+/* So that there is a free address for each. */
+static int check_room(const struct seats *s, struct error **err)
+{
+	for (size_t z = 0; z < s->g->nzones; z++) {
+		size_t n = 0;
+
+		for (size_t i = 0; i < s->n; i++)
+			n += s->v[i].zone == z;
+		if (n > USABLE)
+			return error_set(err, ERR_USAGE, "group %s: zone %s: %zu machines and routers; at most %d have addresses in it", s->g->name,
+				s->g->zones[z].name, n, USABLE);
+	}
+	return 0;
 }
 
 int group_addresses(struct group *g, struct error **err)
@@ -180,26 +318,28 @@ int group_addresses(struct group *g, struct error **err)
 	_cleanup_free_ char *path = path_join(g->record, "group.json");
 	_cleanup_doc_ struct doc *d = file_exists(path) ? doc_load(path, err) : NULL;
 	const struct node *record = d ? doc_root(d) : NULL;
+	struct seats s = { .g = g };
 	struct node *kept = NULL;
-	uint32_t net = 0;
+	int rc = -1;
 
-	if (*err || choose_prefix(g, record, &net, err) < 0 || node_map(record, "addresses", &kept, err) < 0)
+	if (*err || choose_prefixes(g, record, err) < 0 || node_map(record, "addresses", &kept, err) < 0)
 		return -1;
-	g->prefix = address_text(net);
-	g->gateway = address_text(net | 1);
-	{
-		_cleanup_free_ char *plain = STEAL(g->prefix);
-
-		g->prefix = xasprintf("%s/24", plain);
+	list_seats(&s);
+	if (check_room(&s, err) == 0 && claim_given(&s, NULL, err) == 0 && (!kept || claim_given(&s, kept, err) == 0)) {
+		claim_rest(&s);
+		rc = 0;
 	}
-	if (claim_given(g, NULL, false, net, err) < 0 || claim_given(g, kept, true, net, err) < 0)
-		return -1;
-	claim_rest(g, net);
-	return 0;
+	seats_free(&s);
+	g->prefix = g->zones[0].prefix;
+	g->gateway = g->zones[0].gateway;
+	for (size_t i = 0; i < g->nnodes; i++)
+		g->nodes[i].address = g->nodes[i].nics[0].address;
+	return rc;
 }
 
 int group_write_record(const struct group *g, struct error **err)
 {
+	struct seats s = { .g = (struct group *)g }; /* which is only read */
 	_cleanup_free_ char *path = path_join(g->record, "group.json");
 	_cleanup_buf_ struct buf b = BUF_INIT;
 
@@ -209,13 +349,14 @@ int group_write_record(const struct group *g, struct error **err)
 	json_quote(&b, g->file);
 	buf_adds(&b, ",\"prefix\":");
 	json_quote(&b, g->prefix);
-	buf_adds(&b, ",\"addresses\":{");
-	for (size_t i = 0; i < g->nnodes; i++) {
-		buf_adds(&b, i ? "," : "");
-		json_quote(&b, g->nodes[i].name);
-		buf_addc(&b, ':');
-		json_quote(&b, g->nodes[i].address);
-	}
+	buf_adds(&b, ",\"zones\":{");
+	for (size_t i = 0; i < g->nzones; i++)
+		buf_addf(&b, "%s\"%s\":\"%s\"", i ? "," : "", g->zones[i].name, g->zones[i].prefix);
+	buf_adds(&b, "},\"addresses\":{");
+	list_seats(&s);
+	for (size_t i = 0; i < s.n; i++)
+		buf_addf(&b, "%s\"%s\":\"%s\"", i ? "," : "", s.v[i].key, *s.v[i].address);
+	seats_free(&s);
 	buf_adds(&b, "}}\n");
 	return file_write(path, b.data, b.len, 0600, err);
 }

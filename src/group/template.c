@@ -118,25 +118,29 @@ static int set_disk(const struct group_node *n, struct machine_def *d, struct er
 	return 0;
 }
 
-static void set_nic(const struct group *g, const struct group_node *n, struct machine_def *d)
+/* The group's NICs in the order of the file; what a machine file says of models stays. The first has the way out. */
+static void set_nics(const struct group *g, const struct group_node *n, struct machine_def *d)
 {
-	struct machine_nic *nic;
+	for (size_t i = 0; i < n->nnics; i++) {
+		const struct group_zone *z = &g->zones[n->nics[i].zone];
+		struct machine_nic *nic;
 
-	if (!d->nnics) {
-		d->nics = xcalloc(1, sizeof(*d->nics));
-		d->nnics = 1;
+		if (i == d->nnics) {
+			d->nics = xreallocarray(d->nics, d->nnics + 1, sizeof(*d->nics));
+			d->nics[d->nnics++] = (struct machine_nic){ 0 };
+		}
+		nic = &d->nics[i];
+		free(nic->mac);
+		free(nic->net);
+		free(nic->address);
+		free(nic->gateway);
+		free(nic->dns);
+		nic->mac = xstrdup(n->nics[i].mac);
+		nic->net = xstrdup("group");
+		nic->address = xasprintf("%s/24", n->nics[i].address);
+		nic->gateway = i ? NULL : xstrdup(z->gateway);
+		nic->dns = i ? NULL : xstrdup(z->gateway);
 	}
-	nic = &d->nics[0];
-	free(nic->mac);
-	free(nic->net);
-	free(nic->address);
-	free(nic->gateway);
-	free(nic->dns);
-	nic->mac = xstrdup(n->mac);
-	nic->net = xstrdup("group");
-	nic->address = xasprintf("%s/24", n->address);
-	nic->gateway = xstrdup(g->gateway);
-	nic->dns = xstrdup(g->gateway);
 }
 
 int group_machine_def(const struct group *g, const struct group_node *n, struct machine_def *d, struct error **err)
@@ -160,6 +164,6 @@ int group_machine_def(const struct group *g, const struct group_node *n, struct 
 		d->memory = n->memory;
 	if (!d->hostname)
 		d->hostname = xstrdup(n->name);
-	set_nic(g, n, d);
+	set_nics(g, n, d);
 	return d->image ? set_disk(n, d, err) : 0;
 }

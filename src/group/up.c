@@ -67,35 +67,11 @@ static int check_resources(const struct group *g, struct error **err)
 	return 0;
 }
 
-static void net_json(const struct group *g, struct buf *b)
-{
-	_cleanup_free_ char *machines = path_data("machines");
-
-	buf_adds(b, "{\"group\":");
-	json_quote(b, g->name);
-	buf_addf(b, ",\"zones\":[{\"name\":\"lan\",\"prefix\":\"%s\",\"gateway\":\"%s\",\"domain\":\"%s.croft\",\"outside\":true}],\"ports\":[",
-		g->prefix, g->gateway, g->name);
-	for (size_t i = 0; i < g->nnodes; i++) {
-		const struct group_node *n = &g->nodes[i];
-		_cleanup_free_ char *sock = xasprintf("%s/%s/run/net0.sock", machines, n->full);
-
-		/* Names are checked (name_check), so they need no quoting; the path may hold anything. */
-		buf_addf(b, "%s{\"node\":\"%s\",\"zone\":\"lan\",\"mac\":\"%s\",\"address\":\"%s\",\"names\":[\"%s\",\"%s.%s.croft\"",
-			i ? "," : "", n->name, n->mac, n->address, n->name, n->name, g->name);
-		if (strcmp(n->id, n->name))
-			buf_addf(b, ",\"%s\",\"%s.%s.croft\"", n->id, n->id, g->name);
-		buf_adds(b, "],\"socket\":");
-		json_quote(b, sock);
-		buf_addc(b, '}');
-	}
-	buf_addf(b, "],\"forwards\":[]%s}\n", g->net_extra);
-}
-
 static int start_net(const struct group *g, const char *dir, struct error **err)
 {
 	_cleanup_buf_ struct buf b = BUF_INIT;
 
-	net_json(g, &b);
+	group_net_json(g, &b);
 	if (file_mkdirs(dir, 0700, err) < 0 || net_configure(dir, b.data, err) < 0 || net_start(dir, err) < 0)
 		return error_wrap(err, "group %s: network", g->name);
 	return 0;
