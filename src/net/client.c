@@ -29,6 +29,25 @@ int net_running(const char *dir)
 	return proc_id_read(path, &id, &e) == 0 && proc_id_alive(&id);
 }
 
+/* What there is, but not more than to the line's end: something else may follow it. A pipe can't be looked into first. */
+static ssize_t read_to_newline(int fd, struct buf *b)
+{
+	char *p = buf_reserve(b, 4096), *end;
+	ssize_t n = recv(fd, p, 4096, MSG_PEEK);
+
+	if (n < 0 && errno == ENOTSOCK) {
+		n = read(fd, p, 1);
+	} else if (n > 0) {
+		end = memchr(p, '\n', (size_t)n);
+		n = read(fd, p, end ? (size_t)(end - p) + 1 : (size_t)n);
+	}
+	if (n > 0) {
+		b->len += (size_t)n;
+		b->data[b->len] = '\0';
+	}
+	return n;
+}
+
 /* One line from fd into b, without its end; the time is for the whole line. */
 static int read_line(int fd, int timeout_ms, struct buf *b, const char *what, struct error **err)
 {
@@ -42,18 +61,15 @@ static int read_line(int fd, int timeout_ms, struct buf *b, const char *what, st
 		if (now >= end || poll(&f, 1, (int)((end - now + 999999) / 1000000)) == 0)
 			return error_set(
 				err, ERR_TIMEOUT, "%s has not answered in %d ms", what, timeout_ms);
-		n = read(fd, buf_reserve(b, 4096), 4096);
+		n = read_to_newline(fd, b);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
 			return error_errno(err, errno, "%s", what);
 		if (n == 0)
 			return error_set(err, ERR_FAILED, "%s ended without an answer", what);
-		b->len += (size_t)n;
-		b->data[b->len] = '\0';
-		if (strchr(b->data, '\n')) {
-			b->len = strcspn(b->data, "\n");
-			b->data[b->len] = '\0';
+		if (b->data[b->len - 1] == '\n') {
+			b->data[--b->len] = '\0';
 			return 0;
 		}
 	}
@@ -76,21 +92,45 @@ static bool refused(const char *answer, struct error **err)
 	return !ok;
 }
 
-char *net_request(const char *dir, const char *json, int timeout_ms, struct error **err)
+static int connect_to(const char *dir, struct error **err)
 {
-	_cleanup_free_ char *path = path_join(dir, "control.sock"), *line = xasprintf("%s\n", json);
-	_cleanup_buf_ struct buf b = BUF_INIT;
-	_cleanup_close_ int fd = -1;
+	_cleanup_free_ char *path = path_join(dir, "control.sock");
 
-	if (!net_running(dir)) {
-		error_set(err, ERR_STATE, "network of %s: it does not run", dir);
-		return NULL;
-	}
-	fd = unix_connect(path, err);
-	if (fd < 0 || file_write_all(fd, line, strlen(line), path, err) < 0 ||
+	if (!net_running(dir))
+		return error_set(err, ERR_STATE, "network of %s: it does not run", dir);
+	return unix_connect(path, err);
+}
+
+char *net_ask(int fd, const char *json, int timeout_ms, struct error **err)
+{
+	_cleanup_free_ char *line = xasprintf("%s\n", json);
+	_cleanup_buf_ struct buf b = BUF_INIT;
+
+	if (file_write_all(fd, line, strlen(line), "the group's network process", err) < 0 ||
 		read_line(fd, timeout_ms, &b, "the group's network process", err) < 0)
 		return NULL;
 	return refused(b.data, err) ? NULL : buf_steal(&b);
+}
+
+char *net_request(const char *dir, const char *json, int timeout_ms, struct error **err)
+{
+	_cleanup_close_ int fd = connect_to(dir, err);
+
+	return fd < 0 ? NULL : net_ask(fd, json, timeout_ms, err);
+}
+
+int net_open(const char *dir, const char *json, int timeout_ms, struct error **err)
+{
+	_cleanup_free_ char *answer = NULL;
+	int fd = connect_to(dir, err);
+
+	if (fd < 0)
+		return -1;
+	answer = net_ask(fd, json, timeout_ms, err);
+	if (answer)
+		return fd;
+	close(fd);
+	return -1;
 }
 
 int net_configure(const char *dir, const char *json, struct error **err)

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* DIR/control.sock: one JSON request a line, one JSON answer a line. */
+#include "net/capture.h"
 #include "net/faults.h"
+#include "net/trace.h"
 #include "net/zoneops.h"
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/path.h"
 
@@ -20,6 +23,8 @@ struct client {
 	int fd; /* -1: free */
 	struct loop_src *src;
 	struct buf in;
+	json_t *back;	  /* a session's: faults to go back to when the client is gone */
+	json_t *becoming; /* the request after which it only listens */
 };
 
 struct control {
@@ -76,18 +81,43 @@ static json_t *status(const struct net *n)
 		faults_state(n->faults));
 }
 
-static json_t *handle(struct net *n, const char *line)
+/*
+ * {"op":"session"}: when this client goes, the faults become what they were now; {"op":"done"} ends that. {"op":"capture"}: after
+ * the answer nothing but the capture is sent. {"op":"log-dns","on":true}
+ */
+static json_t *client_op(struct client *c, const char *op, const json_t *request, struct error **err)
 {
+	struct faults *f = c->control->net->faults;
+
+	if (!strcmp(op, "session") || !strcmp(op, "done")) {
+		json_decref(c->back);
+		c->back = *op == 's' ? faults_state(f) : NULL;
+		return json_pack("{s:b, s:I}", "ok", 1, "seed", (json_int_t)f->seed);
+	}
+	if (!strcmp(op, "log-dns")) {
+		c->control->net->log_names = json_is_true(json_object_get(request, "on"));
+		return json_pack("{s:b}", "ok", 1);
+	}
+	if (strcmp(op, "capture") || capture_check(c->control->net, request, err) < 0)
+		return NULL;
+	c->becoming = json_deep_copy(request);
+	return json_pack("{s:b}", "ok", 1);
+}
+
+static json_t *handle(struct client *c, const char *line)
+{
+	struct net *n = c->control->net;
 	json_t *request = json_loads(line, 0, NULL), *answer = NULL;
 	const char *op = json_string_value(json_object_get(request, "op"));
 	_cleanup_error_ struct error *e = NULL;
 
-	if (op && ((answer = faults_op(n->faults, op, request, &e)) || (!e && (answer = zone_op(n, op, request, &e))))) {
+	if (op && ((answer = client_op(c, op, request, &e)) || (!e && (answer = faults_op(n->faults, op, request, &e))) || (!e && (answer = zone_op(n, op, request, &e))) ||
+			  (!e && (answer = trace_op(n, op, request, &e))))) {
 		/* done */
 	} else if (e) {
 		answer = json_pack("{s:b, s:i, s:s, s:s?}", "ok", 0, "class", (int)e->cls, "error", e->msg, "hint", e->hint);
 	} else if (op && !strcmp(op, "reload") && net_load(n, &e) < 0) {
-		answer = json_pack("{s:b, s:s}", "ok", 0, "error", e->msg);
+		answer = json_pack("{s:b, s:i, s:s}", "ok", 0, "class", (int)e->cls, "error", e->msg);
 	} else if (op && (!strcmp(op, "reload") || !strcmp(op, "attach"))) {
 		net_connect_all(n);
 		answer = status(n);
@@ -98,19 +128,48 @@ static json_t *handle(struct net *n, const char *line)
 		loop_stop(n->loop, 0);
 	} else {
 		answer = json_pack("{s:b, s:s}", "ok", 0, "error",
-			"not a request that is known: status, zones, nat, attach, reload, save, load, stop");
+			"not a request that is known: status, faults, link, cut, heal, seed, session, capture, trace, zones, nat, attach, reload, save, load, stop");
 	}
 	json_decref(request);
 	return answer;
 }
 
+static void end_session(struct client *c)
+{
+	struct faults *f = c->control->net->faults;
+	_cleanup_error_ struct error *e = NULL;
+	json_t *back = STEAL(c->back);
+
+	if (!back)
+		return;
+	if (faults_restore(f, back, &e) == 0) {
+		faults_apply(f);
+		faults_save(f, &e);
+	}
+	log_info("a session ended early: faults are what they were before it%s%s", e ? ": " : "", e ? e->msg : "");
+	json_decref(back);
+}
+
 static void client_end(struct client *c)
 {
+	end_session(c);
+	json_decref(c->becoming);
+	c->becoming = NULL;
 	loop_remove(c->src);
 	c->src = NULL;
 	cleanup_close(&c->fd);
 	c->fd = -1;
 	buf_free(&c->in);
+}
+
+static void hand_over(struct client *c)
+{
+	json_t *request = STEAL(c->becoming);
+
+	loop_remove(STEAL(c->src));
+	capture_start(c->control->net, STEAL_FD(c->fd), request);
+	json_decref(request);
+	client_end(c);
 }
 
 static void on_client(void *arg, uint32_t events)
@@ -132,7 +191,7 @@ static void on_client(void *arg, uint32_t events)
 		json_t *answer;
 
 		*end = '\0';
-		answer = handle(c->control->net, c->in.data);
+		answer = handle(c, c->in.data);
 		text = json_dumps(answer, JSON_COMPACT);
 		json_decref(answer);
 		buf_consume(&c->in, (size_t)(end - c->in.data) + 1);
@@ -141,6 +200,8 @@ static void on_client(void *arg, uint32_t events)
 				(ssize_t)strlen(text) ||
 			send(c->fd, "\n", 1, MSG_DONTWAIT | MSG_NOSIGNAL) != 1)
 			client_end(c);
+		else if (c->becoming)
+			hand_over(c);
 	}
 }
 

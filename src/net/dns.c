@@ -3,6 +3,7 @@
  * DNS (RFC 1035, 2181, EDNS: RFC 6891) for the group's own names: its machines and what the group's file adds (records.h). All others
  * are asked from the host's servers.
  */
+#include "base/log.h"
 #include "net/records.h"
 #include "net/zone.h"
 
@@ -97,6 +98,29 @@ static uint32_t address_for(const struct port *p, const struct zone *asker)
 		if (z->router->nat)
 			ip = z->router->outer->ip;
 	return ip;
+}
+
+bool dns_address(const struct zone *z, const char *name, uint32_t *ret)
+{
+	for (int i = 0; i < ALIASES_MAX; i++) {
+		const struct port *p = by_name(z, name);
+		const struct record *r = p ? NULL : records_find(&z->net->records, name, NULL);
+
+		if (p) {
+			*ret = address_for(p, z);
+			return true;
+		}
+		for (; r && r->type != DNS_A && r->type != DNS_CNAME;)
+			r = records_find(&z->net->records, name, r);
+		if (!r)
+			return false;
+		if (r->type == DNS_A) {
+			*ret = get32(r->data);
+			return true;
+		}
+		name = r->target;
+	}
+	return false;
 }
 
 static size_t write_name(uint8_t *o, const char *name)
@@ -274,4 +298,25 @@ size_t dns_answer(const struct zone *z, const uint8_t *msg, size_t len, uint8_t 
 		return finish(&a, NXDOMAIN);
 	*forward = true;
 	return 0;
+}
+
+void dns_log(const struct port *asker, const uint8_t *msg, size_t len, const uint8_t *answer, size_t answer_len)
+{
+	char name[DNS_NAME_MAX + 1];
+	const uint8_t *end = len >= HEADER ? read_name(msg + HEADER, msg + len, name) : NULL;
+
+	if (!end || msg + len - end < 2)
+		return;
+	/* The name comes from a guest and goes to people's terminals. */
+	for (char *c = name; *c; c++)
+		if (!isgraph((unsigned char)*c))
+			*c = '?';
+	if (answer_len < HEADER)
+		log_info("dns %s: %s type %u: asked from the host's servers", asker->node, name, get16(end));
+	else
+		log_info("dns %s: %s type %u: %s, %u records", asker->node, name, get16(end),
+			(answer[3] & 15) == NXDOMAIN ? "no such name" :
+			(answer[3] & 15)	     ? "not understood" :
+						       "answered",
+			get16(answer + 6));
 }

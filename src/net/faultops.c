@@ -9,11 +9,14 @@
  *	{"op":"heal","links":true}			and every other setting of links
  *	{"op":"seed","seed":7}
  *	{"op":"faults"}
+ *
+ * With "dry":true link, cut and heal only say whether they could be done.
  */
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/units.h"
+#include "net/capture.h"
 #include "net/faults.h"
 
 #include <string.h>
@@ -36,9 +39,10 @@ static void note(struct faults *f, const char *fmt, ...)
 	gmtime_r(&t.tv_sec, &tm);
 	strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%S", &tm);
 	log_info("%s.%03ldZ %s", when, t.tv_nsec / 1000000, text);
+	capture_note(f->net, text);
 }
 
-static const char *node_named(const struct faults *f, const char *name, struct error **err)
+const char *faults_node_named(const struct faults *f, const char *name, struct error **err)
 {
 	_cleanup_strv_ struct strv all = STRV_INIT;
 	_cleanup_free_ char *list = NULL;
@@ -113,11 +117,17 @@ static void note_link(struct faults *f, const struct fault_link *l)
 		note(f, "link %s@%s: out %s; in %s", l->node, l->zone, out.len ? out.data : "perfect", in.len ? in.data : "perfect");
 }
 
+/* Whether it could be done is asked, not that it is. */
+static bool dry(const json_t *request)
+{
+	return json_is_true(json_object_get(request, "dry"));
+}
+
 static json_t *op_link(struct faults *f, const json_t *request, struct error **err)
 {
 	const char *name = json_string_value(json_object_get(request, "node"));
 	const char *zone = json_string_value(json_object_get(request, "zone"));
-	const char *node = name ? node_named(f, name, err) : NULL;
+	const char *node = name ? faults_node_named(f, name, err) : NULL;
 	bool changes = json_object_get(request, "set") || json_object_get(request, "clear") || json_object_get(request, "reset");
 	size_t found = 0;
 
@@ -134,35 +144,35 @@ static json_t *op_link(struct faults *f, const json_t *request, struct error **e
 			for (int dir = 0; changes && dir < 2; dir++)
 				if (wants_direction(request, dir) && change(&copy.now[dir], &l->base[dir], request, err) < 0)
 					return NULL;
-			if (pass && changes) {
+			if (pass && changes && !dry(request)) {
 				*l = copy;
 				note_link(f, l);
 			}
 		}
 	if (!found)
 		return error_set(err, ERR_NOT_FOUND, "%s has no port in zone '%s'", node, zone), NULL;
-	if (changes && done(f, err) < 0)
+	if (changes && !dry(request) && done(f, err) < 0)
 		return NULL;
 	return json_pack("{s:b, s:o}", "ok", 1, "links", links_of(f, node));
 }
 
 /* Each pair from different sets. Twice, so that nothing changes when a name is wrong. */
-static int pairs(struct faults *f, const json_t *sets, bool cut, struct error **err)
+static int pairs(struct faults *f, const json_t *sets, bool cut, bool only_check, struct error **err)
 {
 	json_t *a, *b, *x, *y;
 	size_t i, k, m, n;
 
 	if (json_array_size(sets) < 2)
 		return error_set(err, ERR_USAGE, "two sets of nodes are needed at least");
-	for (int pass = 0; pass < 2; pass++)
+	for (int pass = 0; pass < (only_check ? 1 : 2); pass++)
 		json_array_foreach(sets, i, a) json_array_foreach(sets, k, b)
 		{
 			if (k <= i)
 				continue;
 			json_array_foreach(a, m, x) json_array_foreach(b, n, y)
 			{
-				const char *from = node_named(f, json_string_value(x) ? json_string_value(x) : "", err);
-				const char *to = from ? node_named(f, json_string_value(y) ? json_string_value(y) : "", err) : NULL;
+				const char *from = faults_node_named(f, json_string_value(x) ? json_string_value(x) : "", err);
+				const char *to = from ? faults_node_named(f, json_string_value(y) ? json_string_value(y) : "", err) : NULL;
 
 				if (!to)
 					return -1;
@@ -194,8 +204,10 @@ static json_t *op_cut(struct faults *f, const json_t *request, bool cut, struct 
 	const json_t *sets = json_object_get(request, "sets");
 	_cleanup_free_ char *text = sets_text(sets);
 
-	if (pairs(f, sets, cut, err) < 0)
+	if (pairs(f, sets, cut, dry(request), err) < 0)
 		return NULL;
+	if (dry(request))
+		return json_pack("{s:b}", "ok", 1);
 	note(f, "%s %s", cut ? "cut" : "heal", text);
 	if (done(f, err) < 0)
 		return NULL;
@@ -208,6 +220,8 @@ static json_t *op_heal(struct faults *f, const json_t *request, struct error **e
 
 	if (json_object_get(request, "sets"))
 		return op_cut(f, request, false, err);
+	if (dry(request))
+		return json_pack("{s:b}", "ok", 1);
 	if (f->cuts)
 		memset(f->cuts, 0, f->ncuts * sizeof(*f->cuts));
 	for (size_t i = 0; i < f->n; i++)
@@ -231,6 +245,8 @@ static json_t *op_seed(struct faults *f, const json_t *request, struct error **e
 
 	if (!json_is_integer(seed) || json_integer_value(seed) < 0)
 		return error_set(err, ERR_USAGE, "seed: a whole number is needed, not negative"), NULL;
+	if (dry(request))
+		return json_pack("{s:b}", "ok", 1);
 	faults_reseed(f, (uint64_t)json_integer_value(seed));
 	note(f, "seed %llu", (unsigned long long)f->seed);
 	if (faults_save(f, err) < 0)

@@ -3,10 +3,25 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "net/capture.h"
 
+#include <stdio.h>
 #include <string.h>
 
 const char *const fault_directions[2] = { [FAULT_OUT] = "out", [FAULT_IN] = "in" };
+
+static void on_event(void *arg, const struct link *k, void *owner, enum link_event what, const uint8_t *frame, size_t len)
+{
+	struct net *n = arg;
+	struct port *p = owner;
+	enum capture_way way = k == p->links[FAULT_OUT] ? CAPTURE_FROM : CAPTURE_TO;
+	char comment[64];
+
+	if (!n->captures)
+		return;
+	snprintf(comment, sizeof(comment), "%s by the link (%s)", link_event_names[what], fault_directions[way == CAPTURE_TO]);
+	capture_frame(n, p, way, frame, len, comment);
+}
 
 struct faults *faults_new(struct net *n)
 {
@@ -14,6 +29,7 @@ struct faults *faults_new(struct net *n)
 
 	f->net = n;
 	f->links = links_new(n->loop);
+	links_observe(f->links, on_event, n);
 	return f;
 }
 

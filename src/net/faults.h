@@ -62,6 +62,8 @@ json_t *faults_spec_json(const struct link_spec *spec);
 /* Puts the settings onto the ports. */
 void faults_apply(struct faults *f);
 struct fault_link *faults_find(struct faults *f, const char *node, const char *zone);
+/* The node of that name or one that DNS knows it by; ERR_NOT_FOUND with the nearest. */
+const char *faults_node_named(const struct faults *f, const char *name, struct error **err);
 uint32_t faults_node_id(struct faults *f, const char *node); /* 0: too many */
 void faults_set_cut(struct faults *f, uint32_t a, uint32_t b, bool cut);
 bool faults_is_cut(const struct faults *f, uint32_t a, uint32_t b);

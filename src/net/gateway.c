@@ -56,6 +56,8 @@ static void on_dns(struct zone *z, struct port *from, uint32_t ip, uint16_t port
 	bool forward = false;
 	size_t n = dns_answer(z, msg, len, out, sizeof(out), &forward);
 
+	if (z->net->log_names && (n || forward))
+		dns_log(from, msg, len, out, n);
 	if (n)
 		gateway_send_udp(z, from->mac, ip, 53, port, out, n);
 	else if (forward)

@@ -464,7 +464,7 @@ static void event(struct link *k, enum link_event what, const uint8_t *frame, si
 {
 	k->stats.events[what]++;
 	if (k->all->observe)
-		k->all->observe(k->all->observe_arg, k->owner, what, frame, len);
+		k->all->observe(k->all->observe_arg, k, k->owner, what, frame, len);
 }
 
 static bool chance(struct link *k, int stream, double p)

@@ -36,7 +36,7 @@ struct link_stats {
 /* `origin` is what was given to link_input. */
 typedef void link_deliver_fn(void *owner, uint32_t origin, const uint8_t *frame, size_t len);
 /* Told of each fault while it happens; the frame as it is by then. */
-typedef void link_observe_fn(void *arg, void *owner, enum link_event what, const uint8_t *frame, size_t len);
+typedef void link_observe_fn(void *arg, const struct link *k, void *owner, enum link_event what, const uint8_t *frame, size_t len);
 
 /* loop NULL: no timer, the caller calls links_run. */
 struct links *links_new(struct loop *loop);

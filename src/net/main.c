@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/proc.h"
+#include "net/capture.h"
 #include "net/faults.h"
 #include "net/frag.h"
 

@@ -34,5 +34,8 @@ int net_running(const char *dir);
 /* One request to the control socket, JSON text both ways (new string). {"op":"attach"} makes it
  * connect to all ports now; {"op":"status"}; {"op":"reload"}. */
 char *net_request(const char *dir, const char *json, int timeout_ms, struct error **err);
+/* A connection that stays, after its first request has been answered with success; and further requests on it. */
+int net_open(const char *dir, const char *json, int timeout_ms, struct error **err);
+char *net_ask(int fd, const char *json, int timeout_ms, struct error **err);
 
 #endif

@@ -9,6 +9,7 @@
  * length in front included, and written with one call when the buffer has been gone through. Frames that follow each other
  * to the same machine are one piece. Only what its socket does not take is copied, into the port's ring.
  */
+#include "net/capture.h"
 #include "net/faults.h"
 #include "net/guard.h"
 #include "base/cleanup.h"
@@ -149,9 +150,11 @@ void port_send(struct port *p, const uint8_t *frame, size_t len)
 {
 	struct net *n = p->zone->net;
 
-	if (p->impaired && faults_cut(p, n->origin))
+	if (p->impaired && faults_cut(p, n->origin)) {
 		p->cut_frames++;
-	else if (p->links[FAULT_IN])
+		if (n->captures)
+			capture_frame(n, p, CAPTURE_TO, frame, len, "dropped: cut off from each other");
+	} else if (p->links[FAULT_IN])
 		link_input(p->links[FAULT_IN], n->origin, frame, len);
 	else
 		port_write(p, frame, len);
@@ -161,6 +164,8 @@ void port_write(struct port *p, const uint8_t *frame, size_t len)
 {
 	uint8_t head[4];
 
+	if (p->zone->net->captures)
+		capture_frame(p->zone->net, p, CAPTURE_TO, frame, len, NULL);
 	if (p->kind != PORT_MACHINE) {
 		p->tx_frames++;
 		p->tx_bytes += len;
@@ -170,7 +175,7 @@ void port_write(struct port *p, const uint8_t *frame, size_t len)
 	if (p->fd < 0)
 		return;
 	if (TX_BYTES - p->tx_len < len + 4) {
-		p->dropped++;
+		p->dropped++; /* the machine is too slow */
 		return;
 	}
 	p->tx_frames++;

@@ -3,6 +3,7 @@
  * The switch. Each port's MAC and address are fixed by the group, so there is nothing to learn and
  * no table that a guest could fill: a frame that its sender may not send (guard.c) is dropped and counted.
  */
+#include "net/capture.h"
 #include "net/faults.h"
 #include "net/guard.h"
 #include "net/ip.h"
@@ -54,8 +55,12 @@ void zone_input(struct zone *z, struct port *from, const uint8_t *f, size_t len)
 		return;
 	if (from->kind == PORT_MACHINE && !guard_allows(from, f, len)) {
 		from->spoofed++;
+		if (z->net->captures)
+			capture_frame(z->net, from, CAPTURE_FROM, f, len, "dropped: not the machine's own address");
 		return;
 	}
+	if (z->net->captures)
+		capture_frame(z->net, from, CAPTURE_FROM, f, len, NULL);
 	/* What a router leads on stays that of the machine that sent it. */
 	if (!was)
 		*origin = from->id;

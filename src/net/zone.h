@@ -26,6 +26,7 @@
 #define HOPS_MAX 16
 
 struct zone;
+struct capture;
 struct faults;
 struct link;
 struct outside;
@@ -106,7 +107,9 @@ struct net {
 	struct zone *zones;
 	struct resolver *resolver;
 	struct faults *faults;
+	struct capture *captures; /* NULL: nobody looks */
 	struct records records;
+	bool log_names; /* each question that a machine asks */
 	uint32_t origin; /* id of the node whose frame is on its way; 0: none's */
 	struct loop_src *retry; /* runs only while a port is not connected */
 	struct frags *frags;
@@ -164,6 +167,11 @@ size_t dhcp_answer(const struct port *p, const uint8_t *msg, size_t len, uint8_t
 /* dns.c: answer into out, or 0 when the question is for others (then *forward). cap is 1472 for UDP, more for TCP. */
 size_t dns_answer(const struct zone *z, const uint8_t *msg, size_t len, uint8_t *out, size_t cap,
 	bool *forward);
+
+/* One line in the log about a question and what became of it. */
+void dns_log(const struct port *asker, const uint8_t *msg, size_t len, const uint8_t *answer, size_t answer_len);
+/* IPv4 address of one of the group's own names, as the zone's machines are told it. */
+bool dns_address(const struct zone *z, const char *name, uint32_t *ret);
 
 /* resolver.c: asks the host's name servers; the answer goes back to the port by itself. */
 struct resolver *resolver_new(struct net *n);

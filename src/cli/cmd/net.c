@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* croft net GROUP ...: links, faults, what is seen of a group's network. */
+/* croft net GROUP ...: links and faults of a group's network. */
 #include "cli/cli.h"
 #include "cli/cmd/cmd.h"
+#include "cli/cmd/netask.h"
 
 #include "base/cleanup.h"
 #include "base/mem.h"
@@ -9,35 +10,7 @@
 #include "net/linkspec.h"
 
 #include <jansson.h>
-#include <stdio.h>
 #include <string.h>
-
-/* Sends the request (its reference is taken) to the group that the first word names. */
-static json_t *ask(const struct cmd_args *a, json_t *request, struct error **err)
-{
-	_cleanup_free_ char *text = json_dumps(request, JSON_COMPACT), *answer = NULL;
-
-	json_decref(request);
-	answer = group_net_request(arg_words(a)->v[0], text, err);
-	return answer ? json_loads(answer, 0, NULL) : NULL;
-}
-
-/* {"delay":"80ms"} as "delay 80ms"; new, NULL when there is nothing. */
-static char *spec_text(const json_t *spec)
-{
-	_cleanup_buf_ struct buf b = BUF_INIT;
-	const char *key;
-	json_t *v;
-
-	json_object_foreach((json_t *)spec, key, v)
-	{
-		const char *text = json_string_value(v);
-
-		buf_addf(&b, "%s%s%s%s", b.len ? ", " : "", key, text && strcmp(text, "true") ? " " : "",
-			text && strcmp(text, "true") ? text : "");
-	}
-	return b.len ? buf_steal(&b) : NULL;
-}
 
 static void print_links(const json_t *list)
 {
@@ -49,7 +22,7 @@ static void print_links(const json_t *list)
 
 	json_array_foreach(list, i, l)
 	{
-		_cleanup_free_ char *out = spec_text(json_object_get(l, "out")), *in = spec_text(json_object_get(l, "in"));
+		_cleanup_free_ char *out = net_cmd_spec(json_object_get(l, "out")), *in = net_cmd_spec(json_object_get(l, "in"));
 
 		table_row(t, (const char *const[]){ json_string_value(json_object_get(l, "node")),
 				     json_string_value(json_object_get(l, "zone")), out, in });
@@ -140,7 +113,7 @@ static int link_run(const struct cmd_args *a, struct error **err)
 		json_object_set_new(request, "clear", json_true());
 	if (arg_flag(a, "reset"))
 		json_object_set_new(request, "reset", json_true());
-	j = ask(a, request, err);
+	j = net_cmd_ask(a, request, err);
 	return j ? print_link_answer(j, changed, err) : -1;
 }
 
@@ -160,7 +133,7 @@ static int flap_run(const struct cmd_args *a, struct error **err)
 		return -1;
 	request = link_request(a);
 	json_object_set_new(request, "set", json_pack("{s:s}", "flap", flap));
-	j = ask(a, request, err);
+	j = net_cmd_ask(a, request, err);
 	return j ? print_link_answer(j, true, err) : -1;
 }
 
@@ -213,7 +186,7 @@ static int cut_or_heal(const struct cmd_args *a, const char *op, struct error **
 	}
 	if (!strcmp(op, "heal") && arg_flag(a, "links"))
 		json_object_set_new(request, "links", json_true());
-	j = ask(a, request, err);
+	j = net_cmd_ask(a, request, err);
 	if (!j)
 		return -1;
 	if (cli_format != FORMAT_TABLE)
@@ -232,92 +205,6 @@ static int heal_run(const struct cmd_args *a, struct error **err)
 	if (arg_words(a)->len == 2)
 		return error_set(err, ERR_USAGE, "heal: two nodes or sets of nodes are needed, or none for all");
 	return cut_or_heal(a, "heal", err);
-}
-
-/* ---- show ---- */
-
-static void print_zones(const json_t *list)
-{
-	static const char *const keys[] = { "zone", "prefix", "gateway", "outside", NULL };
-	static const char *const titles[] = { "ZONE", "PREFIX", "GATEWAY", "WAY OUT", NULL };
-	struct table *t = table_new(keys, titles);
-	json_t *z;
-	size_t i;
-
-	json_array_foreach(list, i, z) table_row(t,
-		(const char *const[]){ json_string_value(json_object_get(z, "name")), json_string_value(json_object_get(z, "prefix")),
-			json_string_value(json_object_get(z, "gateway")), json_is_true(json_object_get(z, "outside")) ? "yes" : "no" });
-	table_print(t);
-}
-
-static char *number(const json_t *j, const char *key)
-{
-	return xasprintf("%lld", (long long)json_integer_value(json_object_get(j, key)));
-}
-
-static char *link_cell(const json_t *port)
-{
-	_cleanup_free_ char *out = spec_text(json_object_get(port, "out")), *in = spec_text(json_object_get(port, "in"));
-
-	if (!out && !in)
-		return NULL;
-	if (out && in && !strcmp(out, in))
-		return STEAL(out);
-	return xasprintf("%s%s%s%s%s", out ? "out: " : "", out ? out : "", out && in ? "; " : "", in ? "in: " : "", in ? in : "");
-}
-
-static void print_ports(const json_t *list)
-{
-	static const char *const keys[] = { "node", "zone", "address", "mac", "state", "sent", "received", "dropped", "link", NULL };
-	static const char *const titles[] = { "NODE", "ZONE", "ADDRESS", "MAC", "STATE", "SENT", "RECEIVED", "DROPPED", "LINK", NULL };
-	struct table *t = table_new(keys, titles);
-	json_t *p;
-	size_t i;
-
-	json_array_foreach(list, i, p)
-	{
-		_cleanup_free_ char *sent = number(p, "frames_from"), *received = number(p, "frames_to"), *dropped = number(p, "dropped"),
-				    *link = link_cell(p);
-
-		table_row(t, (const char *const[]){ json_string_value(json_object_get(p, "node")),
-				     json_string_value(json_object_get(p, "zone")), json_string_value(json_object_get(p, "address")),
-				     json_string_value(json_object_get(p, "mac")),
-				     json_is_true(json_object_get(p, "connected")) ? "connected" : "off", sent, received, dropped, link });
-	}
-	table_print(t);
-}
-
-static void print_cuts(const json_t *list)
-{
-	json_t *pair;
-	size_t i;
-
-	json_array_foreach(list, i, pair) printf("%s%s | %s", i ? ", " : "\ncut: ", json_string_value(json_array_get(pair, 0)),
-		json_string_value(json_array_get(pair, 1)));
-	if (json_array_size(list))
-		putchar('\n');
-}
-
-static int show_run(const struct cmd_args *a, struct error **err)
-{
-	json_t *j = ask(a, json_pack("{s:s}", "op", "status"), err);
-	int rc = 0;
-
-	if (!j)
-		return -1;
-	json_object_del(j, "ok");
-	if (cli_format != FORMAT_TABLE) {
-		_cleanup_free_ char *text = json_dumps(j, 0);
-
-		rc = print_json(text, err);
-	} else {
-		print_zones(json_object_get(j, "zones"));
-		putchar('\n');
-		print_ports(json_object_get(j, "ports"));
-		print_cuts(json_object_get(json_object_get(j, "faults"), "cuts"));
-	}
-	json_decref(j);
-	return rc;
 }
 
 #define ZONE_OPT                                                                                                                  \
@@ -358,14 +245,6 @@ static const struct opt heal_opts[] = {
 	OPT_END,
 };
 
-const struct command cmd_net_show = {
-	.path = "net GROUP show",
-	.summary = "Show zones, ports, links and counters of a group's network",
-	.min_words = 1,
-	.max_words = 1,
-	.run = show_run,
-	.examples = "  croft net 2zone_sn show --format json",
-};
 const struct command cmd_net_link = {
 	.path = "net GROUP link",
 	.args = "NODE",
