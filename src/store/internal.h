@@ -111,6 +111,8 @@ size_t store_entries_of(struct store *s, const uint64_t *packs, size_t npacks, s
  * In this order: at worst some space waits for the next gc.
  */
 int store_drop_packs(struct store *s, const uint64_t *packs, size_t npacks, struct error **err);
+struct json_t *ref_json(const struct store_ref *r); /* with its name */
+int ref_parse(const char *text, size_t len, struct store_ref *ret); /* name: NULL when the text has none; -1: not a ref */
 int ref_names(struct store *s, struct strv *ret, struct error **err); /* sorted */
 bool ref_exists(struct store *s, const char *name);
 
@@ -244,6 +246,7 @@ int list_add(struct list *l, uint64_t len, const struct hash *h, struct error **
 int list_finish(struct list *l, struct hash *root, struct error **err); /* and empty again */
 void list_free(struct list *l);
 /* A node into b, checked; below says of which level it must be at most: less than this. */
+int node_check(const struct hash *h, int below, const struct buf *b, struct error **err); /* h: for the error */
 int node_read(struct store *s, const struct hash *h, int below, struct buf *b, struct error **err);
 
 struct cursor {

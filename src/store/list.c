@@ -91,15 +91,12 @@ void list_free(struct list *l)
 		free(l->level[i]);
 }
 
-int node_read(struct store *s, const struct hash *h, int below, struct buf *b, struct error **err)
+int node_check(const struct hash *h, int below, const struct buf *b, struct error **err)
 {
-	const struct node_head *n;
+	const struct node_head *n = (const struct node_head *)b->data;
 	char hex[STORE_HASH * 2 + 1];
 	bool set;
 
-	if (store_chunk(s, h, b, err) < 0)
-		return -1;
-	n = (const struct node_head *)b->data;
 	set = b->len >= sizeof(*n) && n->level == LEVELS;
 	if (b->len < sizeof(*n) || n->magic != NODE_MAGIC || n->count > NODE_MAX || n->level > LEVELS || (int)n->level >= below ||
 		n->kind != (set ? NODE_SET : NODE_LIST) || b->len != sizeof(*n) + n->count * sizeof(struct node_entry)) {
@@ -108,6 +105,11 @@ int node_read(struct store *s, const struct hash *h, int below, struct buf *b, s
 		return set ? error_hint(err, "it is a set of parts") : -1;
 	}
 	return 0;
+}
+
+int node_read(struct store *s, const struct hash *h, int below, struct buf *b, struct error **err)
+{
+	return store_chunk(s, h, b, err) < 0 ? -1 : node_check(h, below, b, err);
 }
 
 static int walk(struct store *s, const struct hash *h, uint64_t len, int below, walk_fn *fn, void *arg, struct error **err)

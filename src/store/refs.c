@@ -38,6 +38,34 @@ int ref_check_new(struct store *s, const char *name, bool replace, struct error 
 	return error_hint(err, "take another name, or --replace");
 }
 
+json_t *ref_json(const struct store_ref *r)
+{
+	return json_pack("{s:s, s:s, s:I, s:I, s:I, s:s*, s:o*}", "name", r->name, "object", r->object, "size", (json_int_t)r->size,
+		"stored", (json_int_t)r->stored, "time", (json_int_t)r->time, "message", r->message, "set", r->set ? json_true() : NULL);
+}
+
+int ref_parse(const char *text, size_t len, struct store_ref *ret)
+{
+	const char *object, *name = NULL, *message = NULL;
+	json_int_t size, stored, when;
+	json_error_t je;
+	json_t *j = json_loadb(text, len, 0, &je);
+	struct hash h;
+	int set = 0, rc = 0;
+
+	*ret = (struct store_ref){ 0 };
+	if (!j || json_unpack(j, "{s?s, s:s, s:I, s:I, s:I, s?s, s?b}", "name", &name, "object", &object, "size", &size, "stored",
+			&stored, "time", &when, "message", &message, "set", &set) < 0 ||
+		!hash_parse(object, &h) || size < 0 || stored < 0) {
+		rc = -1;
+	} else {
+		*ret = (struct store_ref){ xstrdup(name), xstrdup(message), "", (uint64_t)size, (uint64_t)stored, set, when };
+		memcpy(ret->object, object, sizeof(ret->object));
+	}
+	json_decref(j);
+	return rc;
+}
+
 int ref_write(struct store *s, const struct store_ref *r, bool replace, struct error **err)
 {
 	_cleanup_free_ char *path = ref_path(s, r->name), *text = NULL;
@@ -45,8 +73,9 @@ int ref_write(struct store *s, const struct store_ref *r, bool replace, struct e
 
 	if (ref_check_new(s, r->name, replace, err) < 0)
 		return -1;
-	j = json_pack("{s:s, s:I, s:I, s:I, s:s*, s:o*}", "object", r->object, "size", (json_int_t)r->size, "stored",
-		(json_int_t)r->stored, "time", (json_int_t)r->time, "message", r->message, "set", r->set ? json_true() : NULL);
+	j = ref_json(r);
+	if (j)
+		json_object_del(j, "name"); /* that is the file's */
 	text = json_dumps(j, JSON_INDENT(2));
 	json_decref(j);
 	if (!text)
@@ -58,13 +87,6 @@ int store_show(struct store *s, const char *name, struct store_ref *ret, struct 
 {
 	_cleanup_free_ char *path = NULL;
 	_cleanup_buf_ struct buf b = BUF_INIT;
-	json_int_t size, stored, when;
-	const char *object, *message = NULL;
-	int set = 0;
-	json_error_t je;
-	struct hash h;
-	json_t *j;
-	int rc = 0;
 
 	*ret = (struct store_ref){ 0 };
 	if (name_check("name in the store", name, err) < 0)
@@ -76,16 +98,11 @@ int store_show(struct store *s, const char *name, struct store_ref *ret, struct 
 	}
 	if (file_read(path, REF_FILE_MAX, &b, err) < 0)
 		return -1;
-	j = json_loadb(b.data, b.len, 0, &je);
-	if (!j || json_unpack(j, "{s:s, s:I, s:I, s:I, s?s, s?b}", "object", &object, "size", &size, "stored", &stored, "time",
-			&when, "message", &message, "set", &set) < 0 || !hash_parse(object, &h) || size < 0 || stored < 0)
-		rc = error_set(err, ERR_FAILED, "%s: damaged: not what croft writes there", path);
-	else {
-		*ret = (struct store_ref){ xstrdup(name), xstrdup(message), "", (uint64_t)size, (uint64_t)stored, set, when };
-		memcpy(ret->object, object, sizeof(ret->object));
-	}
-	json_decref(j);
-	return rc;
+	if (ref_parse(buf_str(&b), b.len, ret) < 0)
+		return error_set(err, ERR_FAILED, "%s: damaged: not what croft writes there", path);
+	free(ret->name);
+	ret->name = xstrdup(name);
+	return 0;
 }
 
 bool ref_exists(struct store *s, const char *name)

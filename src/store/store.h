@@ -231,4 +231,21 @@ struct store_copy_result {
 int store_copy(struct store *src, struct store *dst, const char *const *names, size_t n,
 	bool replace, struct store_copy_result *ret, struct error **err);
 
+/*
+ * A store at the other end of a pair of pipes, where `croft store serve` runs. path NULL: the default there; what: for errors.
+ * The fds stay the caller's.
+ */
+struct store_peer;
+struct store_peer *store_peer_open(int in, int out, const char *what, const char *path, bool write, struct error **err);
+void store_peer_close(struct store_peer *p);
+int store_push(struct store *src, struct store_peer *p, const char *const *names, size_t n, bool replace,
+	struct store_copy_result *ret, struct error **err);
+int store_pull(struct store_peer *p, struct store *dst, const char *const *names, size_t n, bool replace,
+	struct store_copy_result *ret, struct error **err);
+/*
+ * The other end: answers until its input ends. path: when the client names none; make: it may be made. 1: it ended with an error that
+ * the client was told.
+ */
+int store_serve(int in, int out, const char *path, bool make, struct error **err);
+
 #endif

@@ -16,7 +16,7 @@ extern const struct command cmd_group_up, cmd_group_create_vms, cmd_group_down, 
 extern const struct command cmd_net_show, cmd_net_link, cmd_net_cut, cmd_net_partition, cmd_net_heal, cmd_net_flap,
 	cmd_net_play, cmd_net_top, cmd_net_trace, cmd_net_capture, cmd_net_hosts, cmd_net_log;
 extern const struct command cmd_store_put, cmd_store_get, cmd_store_list, cmd_store_show, cmd_store_remove,
-	cmd_store_verify, cmd_store_gc, cmd_store_copy, cmd_store_stats;
+	cmd_store_verify, cmd_store_gc, cmd_store_copy, cmd_store_serve, cmd_store_stats;
 extern const struct command cmd_config_show, cmd_doctor, cmd_completion, cmd_man, cmd_help;
 
 /*

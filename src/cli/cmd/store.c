@@ -2,6 +2,7 @@
 /* croft store ... */
 #include "cli/cli.h"
 #include "cli/cmd/cmd.h"
+#include "cli/cmd/store.h"
 
 #include "base/cleanup.h"
 #include "base/mem.h"
@@ -17,21 +18,20 @@
 #include <sys/stat.h>
 #include <time.h>
 
-static char *store_path(const struct cmd_args *a)
+char *store_cmd_path(const struct cmd_args *a)
 {
 	const char *given = arg_str(a, "store");
 
 	return given ? path_absolute(given) : path_data("store");
 }
 
-/* With make: a store that is not there yet is made. */
-static struct store *open_at(const char *path, bool make, const char *chunk, struct error **err)
+struct store *store_cmd_open(const char *path, bool make, const char *chunk, struct error **err)
 {
 	_cleanup_free_ char *header = path_join(path, "header.json");
 	uint64_t avg = 0;
 
-	if (strstr(path, "ssh:") || strstr(path, "http:") || strstr(path, "https:")) {
-		error_set(err, ERR_USAGE, "store %s: only stores on this computer are known", path);
+	if (!strncmp(path, "ssh:", 4)) {
+		error_set(err, ERR_USAGE, "store %s: is on another computer; only `croft store copy` goes there", path);
 		return NULL;
 	}
 	if (chunk && parse_size("--chunk", chunk, &avg, err) < 0)
@@ -45,9 +45,9 @@ static struct store *open_at(const char *path, bool make, const char *chunk, str
 
 static struct store *open_store(const struct cmd_args *a, bool make, struct error **err)
 {
-	_cleanup_free_ char *path = store_path(a);
+	_cleanup_free_ char *path = store_cmd_path(a);
 
-	return open_at(path, make, make ? arg_str(a, "chunk") : NULL, err);
+	return store_cmd_open(path, make, make ? arg_str(a, "chunk") : NULL, err);
 }
 
 static void advance(void *arg, uint64_t done)
@@ -55,7 +55,7 @@ static void advance(void *arg, uint64_t done)
 	progress_update(arg, done);
 }
 
-static int print_object(json_t *j, struct error **err)
+int store_cmd_print(json_t *j, struct error **err)
 {
 	_cleanup_free_ char *text = j ? json_dumps(j, 0) : NULL;
 
@@ -82,7 +82,7 @@ static int put_run(const struct cmd_args *a, struct error **err)
 		progress_end(o.arg, "failed");
 	if (rc < 0)
 		return -1;
-	return print_object(json_pack("{s:s s:s s:I s:I s:I s:I s:I}", "name", name, "object", r.object, "size",
+	return store_cmd_print(json_pack("{s:s s:s s:I s:I s:I s:I s:I}", "name", name, "object", r.object, "size",
 		(json_int_t)r.size, "holes", (json_int_t)r.holes, "chunks", (json_int_t)r.chunks, "new", (json_int_t)r.fresh, "stored",
 		(json_int_t)r.stored), err);
 }
@@ -215,7 +215,7 @@ static int show_run(const struct cmd_args *a, struct error **err)
 		(json_int_t)r.stored, "time", (json_int_t)r.time, "message", r.message);
 	if (r.set && j)
 		json_object_set_new(j, "parts", parts_json(&set));
-	return print_object(j, err);
+	return store_cmd_print(j, err);
 }
 
 static int remove_run(const struct cmd_args *a, struct error **err)
@@ -237,13 +237,13 @@ static int verify_run(const struct cmd_args *a, struct error **err)
 {
 	const char *from = arg_str(a, "repair-from");
 	_cleanup_store_ struct store *s = open_store(a, false, err);
-	_cleanup_store_ struct store *other = s && from ? open_at(from, false, NULL, err) : NULL;
+	_cleanup_store_ struct store *other = s && from ? store_cmd_open(from, false, NULL, err) : NULL;
 	struct store_verify_opts o = { .deep = arg_flag(a, "deep"), .say = say, .repair_from = other };
 	struct store_verify_result r;
 
 	if (!s || (from && !other) || store_verify(s, &o, &r, err) < 0)
 		return -1;
-	if (print_object(json_pack("{s:I s:I s:I s:I s:I s:I}", "records", (json_int_t)r.records, "bytes", (json_int_t)r.bytes,
+	if (store_cmd_print(json_pack("{s:I s:I s:I s:I s:I s:I}", "records", (json_int_t)r.records, "bytes", (json_int_t)r.bytes,
 			"damaged", (json_int_t)r.bad, "damaged_names", (json_int_t)r.bad_names, "mended", (json_int_t)r.mended, "lost",
 			(json_int_t)r.lost), err) < 0)
 		return -1;
@@ -257,21 +257,8 @@ static int gc_run(const struct cmd_args *a, struct error **err)
 
 	if (!s || store_gc(s, &r, err) < 0)
 		return -1;
-	return print_object(json_pack("{s:I s:I s:I s:I}", "chunks", (json_int_t)r.chunks, "in_use", (json_int_t)r.live, "before",
+	return store_cmd_print(json_pack("{s:I s:I s:I s:I}", "chunks", (json_int_t)r.chunks, "in_use", (json_int_t)r.live, "before",
 		(json_int_t)r.before, "after", (json_int_t)r.after), err);
-}
-
-static int copy_run(const struct cmd_args *a, struct error **err)
-{
-	const struct strv *w = arg_words(a);
-	_cleanup_store_ struct store *src = open_at(w->v[0], false, NULL, err);
-	_cleanup_store_ struct store *dst = src ? open_at(w->v[1], true, NULL, err) : NULL;
-	struct store_copy_result r;
-
-	if (!dst || store_copy(src, dst, (const char *const *)w->v + 2, w->len - 2, arg_flag(a, "replace"), &r, err) < 0)
-		return -1;
-	return print_object(json_pack("{s:I s:I s:I}", "chunks", (json_int_t)r.chunks, "copied", (json_int_t)r.missing, "bytes",
-		(json_int_t)r.bytes), err);
 }
 
 static int stats_run(const struct cmd_args *a, struct error **err)
@@ -281,7 +268,7 @@ static int stats_run(const struct cmd_args *a, struct error **err)
 
 	if (!s || store_stats(s, &r, err) < 0)
 		return -1;
-	return print_object(json_pack("{s:I s:I s:I s:I s:I s:I s:I}", "names", (json_int_t)r.names, "named_bytes",
+	return store_cmd_print(json_pack("{s:I s:I s:I s:I s:I s:I s:I}", "names", (json_int_t)r.names, "named_bytes",
 		(json_int_t)r.named, "chunks", (json_int_t)r.chunks, "chunk_bytes", (json_int_t)r.raw, "stored_bytes",
 		(json_int_t)r.stored, "packs", (json_int_t)r.packs, "indexes", (json_int_t)r.indexes), err);
 }
@@ -313,7 +300,6 @@ static const struct opt get_opts[] = {
 	{ 0, "sync", OPT_FLAG, NULL, "Return only when FILE is on disk", NULL },
 	OPT_END,
 };
-static const struct opt copy_opts[] = { OPT_REPLACE, OPT_END };
 
 const struct command cmd_store_put = {
 	.path = "store put", .args = "NAME FILE|FOLDER|-", .summary = "Store a file, disk or folder under a name",
@@ -347,11 +333,6 @@ const struct command cmd_store_verify = {
 const struct command cmd_store_gc = {
 	.path = "store gc", .summary = "Free the space of what no name stands for",
 	.help = "Waits for writers that are at work; later ones wait for it. Readers go on.", .opts = store_opts, .run = gc_run,
-};
-const struct command cmd_store_copy = {
-	.path = "store copy", .args = "SRC DST [NAME]...", .summary = "Copy names from one store to another",
-	.help = "Only chunks that DST lacks are copied. Copying again after an interruption goes on where it was.",
-	.opts = copy_opts, .min_words = 2, .max_words = -1, .complete = "file", .run = copy_run,
 };
 const struct command cmd_store_stats = {
 	.path = "store stats", .summary = "Show how much the store holds", .opts = store_opts, .run = stats_run,
