@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/utsname.h>
+#include <time.h>
 
 static void put_string(FILE *f, const char *s)
 {
@@ -123,6 +124,7 @@ void facts_open(struct guest *g, struct stream *s)
 	char *text = NULL, os[256], up[64];
 	size_t len = 0, n, done = 0;
 	FILE *f = open_memstream(&text, &len);
+	struct timespec now;
 	struct utsname u;
 
 	if (!f || uname(&u) < 0) {
@@ -139,6 +141,8 @@ void facts_open(struct guest *g, struct stream *s)
 	put_field(f, "boot_id", g->boot_id);
 	if (read_text("/proc/uptime", up, sizeof(up)) > 0)
 		fprintf(f, "\"uptime\":%.*s,", (int)strcspn(up, " "), up);
+	clock_gettime(CLOCK_REALTIME, &now);
+	fprintf(f, "\"time\":%lld.%03ld,", (long long)now.tv_sec, now.tv_nsec / 1000000);
 	put_interfaces(f);
 	fputc('}', f);
 	fclose(f);

@@ -166,8 +166,12 @@ int sudo_main(int argc, char **argv);
 /* sync.c: --sync-list, --sync-apply */
 int sync_main(int argc, char **argv);
 
-/* hostnamectl.c */
+/* relay.c: --connect HOST PORT */
+int relay_main(const char *host, const char *port);
+
+/* hostnamectl.c, nohup.c */
 int hostnamectl_main(int argc, char **argv);
+int nohup_main(int argc, char **argv);
 
 /* boot.c */
 int boot_main(void); /* PID 1 */

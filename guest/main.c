@@ -18,9 +18,11 @@ static const char usage[] =
 	"  croft-guest --identity       take the name that croft gave to this machine; for a service manager at boot\n"
 	"  croft-guest --sync-list DIR [STAGE], --sync-apply STAGE DIR [--delete]\n"
 	"                               the guest's part of croft's pushes of apps\n"
+	"  croft-guest --connect ADDRESS PORT\n"
+	"                               join stdin and stdout to a TCP connection\n"
 	"  croft-guest --version\n"
 	"\n"
-	"As PID 1 it boots the machine; called as sudo or hostnamectl it stands for them in the tiny guest.\n";
+	"As PID 1 it boots the machine; called as sudo, hostnamectl or nohup it stands for them in the tiny guest.\n";
 
 /* A listening socket at a path, or -1. */
 static int listen_at(const char *path)
@@ -115,12 +117,16 @@ int main(int argc, char **argv)
 		return sudo_main(argc, argv);
 	if (strcmp(called, "hostnamectl") == 0)
 		return hostnamectl_main(argc, argv);
+	if (strcmp(called, "nohup") == 0)
+		return nohup_main(argc, argv);
 	if (getuid() != geteuid()) {
 		fputs("croft-guest: only for root\n", stderr);
 		return 1;
 	}
 	if (argc > 2 && strncmp(argv[1], "--sync-", 7) == 0)
 		return sync_main(argc, argv);
+	if (argc == 4 && strcmp(argv[1], "--connect") == 0)
+		return relay_main(argv[2], argv[3]);
 	if (argc == 2 && strcmp(argv[1], "--service") == 0)
 		return service();
 	if (argc == 2 && strcmp(argv[1], "--identity") == 0)

@@ -6,13 +6,14 @@
  *
  * What stays is hard-linked from the old folder: a program that has a file open goes on with the same file. What appeared in the
  * old folder while the new one was made is linked over after the exchange. Where folders cannot be exchanged (a mount point, a
- * folder of the overlay's lower layer) files are renamed one by one.
+ * folder of the overlay's lower layer), or a process stands in the folder, files are renamed one by one.
  */
 #include "guest.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <glob.h>
 #include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -366,6 +367,41 @@ static int merge_below(struct sync *s, int from, int to)
 	return each(s, from, to, merge_one);
 }
 
+/* Whether a link of /proc leads into the folder. */
+static bool leads_into(const char *link, const char *dir)
+{
+	char to[4096];
+	ssize_t n = readlink(link, to, sizeof(to) - 1);
+	size_t len = strlen(dir);
+	struct stat st;
+
+	if (n <= 0)
+		return false;
+	to[n] = '\0';
+	return strncmp(to, dir, len) == 0 && (to[len] == '/' || !to[len]) && stat(link, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* A process that stands in the folder, or has it open, would be left behind in the old one. */
+static bool somebody_inside(const char *dir)
+{
+	static const char *const patterns[] = { "/proc/[0-9]*/cwd", "/proc/[0-9]*/root", "/proc/[0-9]*/fd/*" };
+	char self[32], real[4096];
+	bool inside = false;
+
+	if (!realpath(dir, real))
+		return false;
+	snprintf(self, sizeof(self), "/proc/%d/", (int)getpid());
+	for (size_t i = 0; i < sizeof(patterns) / sizeof(patterns[0]); i++) {
+		glob_t found = { 0 };
+
+		if (glob(patterns[i], GLOB_NOSORT, NULL, &found) == 0)
+			for (size_t k = 0; k < found.gl_pathc && !inside; k++)
+				inside = strncmp(found.gl_pathv[k], self, strlen(self)) != 0 && leads_into(found.gl_pathv[k], real);
+		globfree(&found);
+	}
+	return inside;
+}
+
 static int exchange(struct sync *s, const char *stage, const char *dir, int from, int to)
 {
 	if (link_below(s, to, from) < 0 || renameat2(AT_FDCWD, stage, AT_FDCWD, dir, RENAME_EXCHANGE) < 0)
@@ -390,9 +426,13 @@ static int apply(struct sync *s, const char *stage, const char *dir)
 		return said("open", dir);
 	times[0] = st.st_atim;
 	times[1] = st.st_mtim;
-	r = exchange(s, stage, dir, from, to);
+	if (somebody_inside(dir)) {
+		errno = EBUSY;
+		r = -1;
+	} else {
+		r = exchange(s, stage, dir, from, to);
+	}
 	if (r < 0 && (errno == EXDEV || errno == EINVAL || errno == EBUSY || errno == EPERM || errno == ENOSYS || errno == EMLINK)) {
-		fprintf(stderr, "%s: cannot be exchanged as a whole (%s): files are replaced one by one\n", dir, strerror(errno));
 		/* What was linked into the stage for the exchange is the target's own: renaming it onto itself does nothing. */
 		s->path[0] = '\0';
 		r = merge_below(s, from, to);

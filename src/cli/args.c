@@ -292,7 +292,11 @@ static int parse_long(struct cmd_args *a, const char *const *argv, size_t *i, st
 		return set_option(a, o, eq + 1, err);
 	if (!argv[*i + 1])
 		return error_set(err, ERR_USAGE, "option --%s needs a value: %s", o->name, o->arg);
-	return set_option(a, o, argv[++*i], err);
+	do
+		if (set_option(a, o, argv[++*i], err) < 0)
+			return -1;
+	while (o->kind == OPT_WORDS && argv[*i + 1] && argv[*i + 1][0] != '-');
+	return 0;
 }
 
 /* One argument of letters: -tv, -c4, -c 4. */

@@ -10,7 +10,12 @@
 #include "base/strv.h"
 #include <stdbool.h>
 
-enum opt_kind { OPT_FLAG, OPT_STRING, OPT_LIST /* repeatable */ };
+enum opt_kind {
+	OPT_FLAG,
+	OPT_STRING,
+	OPT_LIST, /* repeatable */
+	OPT_WORDS /* repeatable, and takes all words up to the next option: --apps a b */
+};
 struct opt {
 	char letter;	   /* or 0 */
 	const char *name;  /* long name */

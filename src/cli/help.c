@@ -33,7 +33,7 @@ char *help_option(const struct opt *o)
 	buf_addf(&b, "--%s", o->name);
 	if (o->kind != OPT_FLAG)
 		buf_addf(&b, " %s", o->arg);
-	if (o->kind == OPT_LIST)
+	if (o->kind == OPT_LIST || o->kind == OPT_WORDS)
 		buf_adds(&b, " ...");
 	return buf_steal(&b);
 }

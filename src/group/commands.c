@@ -16,15 +16,6 @@
 
 #define AGENT_MS 30000
 #define JOURNAL_MAX (4u << 20)
-#define LINES_KEPT 8
-#define LINE_MAX_BYTES 4096
-
-struct output {
-	struct worker *w;
-	const char *label;
-	struct buf line;   /* not ended yet */
-	struct strv lines; /* the last few */
-};
 
 static char *journal_path(const char *full)
 {
@@ -87,38 +78,13 @@ size_t group_commands_left(const struct group_node *n, const char *phase)
 	return left;
 }
 
-static void end_line(struct output *o)
-{
-	if (o->lines.len == LINES_KEPT) {
-		free(o->lines.v[0]);
-		memmove(o->lines.v, o->lines.v + 1, o->lines.len * sizeof(*o->lines.v));
-		o->lines.len--;
-	}
-	strv_add(&o->lines, buf_str(&o->line));
-	worker_line(o->w, buf_str(&o->line), o->line.len);
-	buf_clear(&o->line);
-}
-
-static void on_output(void *arg, int stream, const void *p, size_t n)
-{
-	struct output *o = arg;
-	const char *s = p;
-
-	for (size_t i = 0; i < n; i++) {
-		if (s[i] == '\n' || o->line.len >= LINE_MAX_BYTES)
-			end_line(o);
-		if (s[i] != '\n' && s[i] != '\r' && s[i])
-			buf_addc(&o->line, s[i]);
-	}
-}
-
-static int failed(const struct group_node *n, const char *phase, size_t i, const char *command, int status, struct output *o,
+static int failed(const struct group_node *n, const char *phase, size_t i, const char *command, int status, struct lines *o,
 	struct error **err)
 {
-	_cleanup_free_ char *said = strv_join(&o->lines, "\n");
+	_cleanup_free_ char *said = strv_join(&o->kept, "\n");
 
 	error_set(err, ERR_FAILED, "%s_commands %zu of %zu: status %d: %s%s%s", phase, i + 1, commands_of(n, phase)->len, status, command,
-		o->lines.len ? "\nit said:\n" : "", o->lines.len ? said : "");
+		o->kept.len ? "\nit said:\n" : "", o->kept.len ? said : "");
 	return error_hint(err, "the next `up` begins again with this command");
 }
 
@@ -128,24 +94,22 @@ static int run_one(const struct group *g, const struct group_node *n, const char
 	_cleanup_free_ char *key = xasprintf("%s_commands", phase);
 	_cleanup_free_ char *command =
 		vars_expand(g->vars, commands_of(n, phase)->v[i], group_command_at(n, key, i), NULL, err);
-	struct output o = { .w = w };
+	struct lines o = { .w = w };
 	struct agent_exec x = AGENT_EXEC_INIT;
 	int status = 0, rc;
 
 	if (!command)
 		return -1;
-	x.on_output = on_output;
+	x.on_output = lines_take;
 	x.arg = &o;
 	x.timeout_ms = (int)settings_number("command_timeout");
 	rc = agent_shell_command(a, command, &x, &status, err);
-	if (o.line.len)
-		end_line(&o);
+	lines_end(&o);
 	if (rc < 0)
 		error_wrap(err, "%s %zu of %zu: %s", key, i + 1, commands_of(n, phase)->len, command);
 	else if (status)
 		rc = failed(n, phase, i, command, status, &o, err);
-	buf_free(&o.line);
-	strv_free(&o.lines);
+	lines_free(&o);
 	return rc;
 }
 

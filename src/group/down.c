@@ -7,6 +7,7 @@
 #include "internal.h"
 #include "net/net.h"
 
+#include <dirent.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -95,16 +96,25 @@ static int remove_rest(const char *name, struct error **err)
 	return file_exists(json) ? 0 : file_remove_tree(dir, err);
 }
 
-/* The lock goes last, while it is held: what is interrupted before can be said again. */
+/* The file that says that the group is there goes last but one; the lock last, while it is held: what is interrupted before can be said again. */
 static int remove_record(const char *name, struct error **err)
 {
-	static const char *const parts[] = { "net", "group.json", "create.lock", "lock" };
+	static const char *const last[] = { "group.json", "lock" };
 	_cleanup_free_ char *dir = group_record_dir(name);
+	_cleanup_closedir_ DIR *d = opendir(dir);
+	struct dirent *e;
 
-	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
-		_cleanup_free_ char *path = path_join(dir, parts[i]);
+	while (d && (e = readdir(d))) {
+		_cleanup_free_ char *path = path_join(dir, e->d_name);
 
-		if (file_remove_tree(path, err) < 0)
+		if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..") && strcmp(e->d_name, last[0]) && strcmp(e->d_name, last[1]) &&
+			file_remove_tree(path, err) < 0)
+			return -1;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(last); i++) {
+		_cleanup_free_ char *path = path_join(dir, last[i]);
+
+		if (file_unlink(path, err) < 0)
 			return -1;
 	}
 	rmdir(dir);

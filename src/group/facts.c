@@ -186,37 +186,46 @@ static int check_command(const struct vars *v, const struct node *at, const char
 	return 0;
 }
 
+struct vars *group_app_vars(const struct group *g, const struct group_node *n, const struct group_app *a)
+{
+	const struct node *apps = node_get(n->at, "apps");
+	struct vars *v = all_facts(g);
+
+	vars_set(v, "app", "dir", a->dir);
+	vars_set(v, "app", "node", n->name);
+	for (size_t i = 0; i < apps->len; i++)
+		for (size_t k = 0; k < apps->items[i]->len; k++)
+			if (apps->items[i]->items[k]->text)
+				vars_set(v, apps->keys[i]->text, apps->items[i]->keys[k]->text, apps->items[i]->items[k]->text);
+	return v;
+}
+
 /* An app's commands as this node would run them: with the parameters of its own apps and no other's. */
 static int check_app(const struct group *g, const struct group_node *n, const struct group_app *a, const struct node *root,
 	struct error **err)
 {
-	const struct node *apps = node_get(n->at, "apps");
 	struct node *commands = NULL;
 	struct vars *v;
 	int rc = 0;
 
 	if (node_map(root, "commands", &commands, err) < 0)
 		return -1;
-	v = all_facts(g);
-	vars_set(v, "app", "dir", a->dir);
-	for (size_t i = 0; i < apps->len; i++)
-		for (size_t k = 0; k < apps->items[i]->len; k++)
-			if (apps->items[i]->items[k]->text)
-				vars_set(v, apps->keys[i]->text, apps->items[i]->keys[k]->text, apps->items[i]->items[k]->text);
+	v = group_app_vars(g, n, a);
 	for (size_t i = 0; commands && rc == 0 && i < commands->len; i++)
 		rc = check_command(v, commands, commands->keys[i]->text, err);
 	vars_free(v);
 	return rc < 0 && !strstr((*err)->msg, n->name) ? error_hint(err, "node %s has this app", n->name) : rc;
 }
 
+const char *const group_app_keys[] = { "name", "version", "description", "source", "target", "source_bin", "target_bin", "directories",
+	"commands", "owner", "delete", "keep", "inputs", "depends", "ready", "check", NULL };
+
 static int check_app_file(const struct group *g, const struct group_app *a, struct error **err)
 {
-	static const char *const known[] = { "name", "version", "description", "source", "target", "source_bin", "target_bin",
-		"directories", "commands", NULL };
 	_cleanup_doc_ struct doc *d = doc_load(a->file, err);
 	const char *name = a->name;
 
-	if (!d || node_known(doc_root(d), "app", known, err) < 0 || node_str(doc_root(d), "name", &name, err) < 0)
+	if (!d || node_known(doc_root(d), "app", group_app_keys, err) < 0 || node_str(doc_root(d), "name", &name, err) < 0)
 		return -1;
 	if (strcmp(name, a->name))
 		return node_error(node_get(doc_root(d), "name"), err, "name: '%s'; the group calls it '%s'", name, a->name);

@@ -151,4 +151,31 @@ char *group_net_request(const char *name, const char *json, struct error **err);
 /* The network directory of a group whose network runs; else ERR_NOT_FOUND, ERR_STATE with what to do. New. */
 char *group_net_running(const char *name, struct error **err);
 
+/*
+ * Apps (docs/apps.md). node NULL: all nodes; apps empty or NULL: all apps that they have. Nodes are worked on at the same time; those
+ * that fail are reported, the others go on.
+ */
+/* install: build_all on the host, push source to target, `install`; update: build, source_bin to target_bin, `update`. */
+int group_app_deploy(const struct group *g, const char *node, const struct strv *apps, bool update, bool force, struct error **err);
+/* start (waits until each is ready, in the order of `depends`), stop and uninstall (in the opposite order), or any other command. */
+int group_app_do(const struct group *g, const char *node, const struct strv *apps, const char *command, struct error **err);
+/* "APP.COMMAND" with parameters as $1..., streams to ours; the first status that isn't 0 ends it and is *status. */
+int group_app_exec(const struct group *g, const char *what, const char *node, const struct strv *params, int *status, struct error **err);
+/* JSON list, appended: what was run on the nodes, from their own records. */
+int group_app_history(const struct group *g, const char *node, struct buf *json, struct error **err);
+
+/*
+ * Pulls the folder that `directories` calls logs of each node (or of one) into DIR/NODE, all at the same time; what was there before
+ * is replaced when the new one is whole. Nodes without such a folder are left out.
+ */
+int group_clog(const struct group *g, const char *node, const char *dir, struct error **err);
+/* All lines of DIR's logs on fd, in the order of their times, the nodes' clock errors (of DIR/NODE.clock) taken out. */
+int group_clog_merge(const char *dir, int fd, struct error **err);
+
+/* For other programs, appended: ssh_config(5) whose hosts are reached through croft; an inventory for Ansible (JSON). */
+int group_ssh_config(const struct group *g, struct buf *text, struct error **err);
+int group_inventory(const struct group *g, struct buf *json, struct error **err);
+/* The group as a graph in the DOT language: network, nodes, apps and what they depend on. */
+int group_graph(const struct group *g, struct buf *dot, struct error **err);
+
 #endif

@@ -24,6 +24,9 @@ int group_write_record(const struct group *g, struct error **err);
 int group_facts(struct group *g, struct error **err);
 /* Every command of the file is expanded once, so that what is wrong is found before anything starts. */
 int group_check_commands(const struct group *g, struct error **err);
+/* What {{ }} may name in an app's file on this node. */
+struct vars *group_app_vars(const struct group *g, const struct group_node *n, const struct group_app *a);
+extern const char *const group_app_keys[]; /* of an app's file; NULL-terminated */
 int group_read_apps(struct group *g, struct error **err);
 
 /* links.c: "seed", "links" and "names", checked, as members of net.json in g->net_extra. */
@@ -33,6 +36,9 @@ int group_read_links(struct group *g, struct error **err);
 int group_templates(struct group *g, struct error **err);
 /* The definition of a node's machine as it would be created. */
 int group_machine_def(const struct group *g, const struct group_node *n, struct machine_def *d, struct error **err);
+
+/* The guest program of a running node; when it doesn't run the error says how to start it. */
+struct agent *group_reach(const struct group *g, const struct group_node *n, struct error **err);
 
 /* Appends strings of a list, or one string, to l; each at least not empty. */
 int group_strings(const struct node *n, const char *key, struct strv *l, struct error **err);
@@ -56,6 +62,16 @@ struct work {
 int work_run(const struct work *all, size_t n, const char *what, struct error **err);
 /* One member's failure, printed. */
 void work_report(const char *label, const struct error *e);
+
+/* A command's output, line by line to the worker's; the last few are kept for a message. Zeroed but for w is empty. */
+struct lines {
+	struct worker *w;
+	struct buf line; /* not ended yet */
+	struct strv kept;
+};
+void lines_take(void *arg, int stream, const void *p, size_t n); /* as agent_exec.on_output; arg: struct lines */
+void lines_end(struct lines *l);				  /* takes what was not ended */
+void lines_free(struct lines *l);
 
 /* Runs those of the node's commands ("init" or "instance") that have not been run. */
 int group_run_commands(const struct group *g, const struct group_node *n, const char *phase, struct machine *m,

@@ -71,8 +71,8 @@ int agent_pull(struct agent *a, const char *src, const char *dst, const struct a
 
 /*
  * Makes the folder (or file) dst in the guest equal to src, sending only what differs. A file is taken for unchanged when
- * neither the host's (inode, change time, size) nor the guest's differ from what `memory` holds of the last sync, so that
- * equal times and sizes of different contents deceive nobody, restored snapshots neither. The new folder takes the place of
+ * the guest's (inode, times, size) is what `memory` holds of the last sync, and so is the host's, or its contents: equal times and
+ * sizes of different contents deceive nobody, restored snapshots neither. The new folder takes the place of
  * the old one in one step. What only the guest has stays, unless `delete`.
  */
 struct agent_sync {

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The guest lists what it has (guest/sync.c), the host compares, sends what differs into a folder beside the target, and the guest
- * makes of both the new target. The memory is text, a line for each file of src: what the host's file and the guest's were when
- * they were last the same.
+ * makes of both the new target. The memory is text, a record for each file of src: what the host's file and the guest's were when
+ * they were last the same, and the digest of its contents, for files that were written anew with the same contents.
  */
 #include "agent.h"
 
+#include "base/blake2b.h"
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/map.h"
@@ -24,10 +25,12 @@
 
 #define LIST_MS 120000
 #define APPLY_MS 600000
+#define DIGEST_PIECE (256 * 1024)
 
 struct entry {
 	char type;
-	char *facts;  /* what identifies this state of it */
+	char *facts;  /* what identifies this state of it; the host's: "MODE:SIZE:..." */
+	char digest[2 * BLAKE2B_LEN + 1]; /* of the host's file; "" when it isn't known */
 	char *target; /* of a link */
 	uint32_t uid, gid;
 	uint64_t size;
@@ -35,11 +38,11 @@ struct entry {
 struct sync {
 	struct agent_sync *o;
 	struct map there;    /* path -> struct entry of the guest */
-	struct map memory;   /* path -> "HOST|GUEST" facts of the last sync */
+	struct map memory;   /* path -> "HOST|DIGEST|GUEST" of the last sync */
 	struct map here;     /* path -> struct entry of the host */
 	struct map changed;  /* path -> what is sent */
+	const char *root;    /* of the host */
 	bool absent;
-	uint64_t links_changed, dirs_changed;
 };
 
 static void entry_free(void *p)
@@ -113,8 +116,8 @@ static int list_guest(struct sync *s, struct agent *a, const char *dst, const ch
 
 static char *host_facts(const struct stat *st)
 {
-	return xasprintf("%" PRIu64 ":%" PRIu64 ":%lld:%lld.%09ld:%o", (uint64_t)st->st_dev, (uint64_t)st->st_ino, (long long)st->st_size,
-		(long long)st->st_ctim.tv_sec, st->st_ctim.tv_nsec, (unsigned)st->st_mode);
+	return xasprintf("%o:%lld:%" PRIu64 ":%" PRIu64 ":%lld.%09ld", (unsigned)st->st_mode, (long long)st->st_size, (uint64_t)st->st_dev,
+		(uint64_t)st->st_ino, (long long)st->st_ctim.tv_sec, st->st_ctim.tv_nsec);
 }
 
 static int scan(struct sync *s, int dir, const char *name, const char *path, struct error **err)
@@ -156,7 +159,7 @@ static int scan(struct sync *s, int dir, const char *name, const char *path, str
 	return 0;
 }
 
-/* "HOST|GUEST PATH\0"... */
+/* "HOST|DIGEST|GUEST\tPATH\0"... */
 static void read_memory(struct sync *s)
 {
 	const struct buf *b = s->o->memory;
@@ -172,16 +175,57 @@ static void read_memory(struct sync *s)
 	}
 }
 
-static char *both(const struct entry *here, const struct entry *there)
+/* Digest of a file's contents; left empty when it cannot be read. */
+static void digest(const char *root, const char *path, struct entry *e)
 {
-	return xasprintf("%s|%s", here->facts, there->facts);
+	_cleanup_free_ char *full = *path ? path_join(root, path) : xstrdup(root);
+	_cleanup_close_ int fd = open(full, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+	_cleanup_buf_ struct buf all = BUF_INIT;
+	uint8_t out[BLAKE2B_LEN];
+	_cleanup_free_ char *piece = xmalloc(DIGEST_PIECE);
+	ssize_t n;
+
+	while (fd >= 0 && (n = read(fd, piece, DIGEST_PIECE)) > 0) {
+		blake2b(piece, (size_t)n, (uint8_t *)buf_reserve(&all, BLAKE2B_LEN));
+		all.len += BLAKE2B_LEN;
+	}
+	if (fd < 0 || n < 0)
+		return;
+	blake2b(buf_str(&all), all.len, out);
+	for (size_t i = 0; i < BLAKE2B_LEN; i++)
+		snprintf(e->digest + 2 * i, 3, "%02x", out[i]);
 }
 
-static bool same(const struct sync *s, const char *path, const struct entry *here)
+/* "MODE:SIZE": what two files of the same contents have in common. */
+static size_t shared_facts(const char *facts)
+{
+	const char *colon = strchr(facts, ':');
+
+	return (size_t)(strchr(colon + 1, ':') - facts);
+}
+
+/* Known: "HOST|DIGEST|GUEST". */
+static bool same_file(const struct sync *s, const char *path, struct entry *here, const struct entry *there)
+{
+	const char *known = map_get(&s->memory, path), *dig = known ? strchr(known, '|') : NULL, *guest = dig ? strchr(dig + 1, '|') : NULL;
+	size_t n = shared_facts(here->facts);
+
+	if (!guest || strcmp(guest + 1, there->facts))
+		return false;
+	if (strlen(here->facts) == (size_t)(dig - known) && !strncmp(known, here->facts, (size_t)(dig - known))) {
+		snprintf(here->digest, sizeof(here->digest), "%.*s", (int)(guest - dig - 1), dig + 1);
+		return true;
+	}
+	/* Written anew: with the same bytes, or not. Unchanged contents keep the time that they had. */
+	if (strncmp(known, here->facts, n + 1) || guest - dig - 1 != 2 * BLAKE2B_LEN)
+		return false;
+	digest(s->root, path, here);
+	return *here->digest && !strncmp(here->digest, dig + 1, 2 * BLAKE2B_LEN);
+}
+
+static bool same(const struct sync *s, const char *path, struct entry *here)
 {
 	const struct entry *there = map_get(&s->there, path);
-	const char *known = map_get(&s->memory, path);
-	_cleanup_free_ char *now = there && here->type == 'f' ? both(here, there) : NULL;
 
 	if (!there)
 		return false;
@@ -189,14 +233,14 @@ static bool same(const struct sync *s, const char *path, const struct entry *her
 		return there->type == 'd';
 	if (here->type == 'l')
 		return there->type == 'l' && !strcmp(here->target, there->target);
-	return now && known && !strcmp(now, known);
+	return here->type == 'f' && there->type == 'f' && same_file(s, path, here, there);
 }
 
-static void compare(struct sync *s, uint64_t *total)
+static void compare(struct sync *s)
 {
 	MAP_FOR(&s->here, it)
 	{
-		const struct entry *e = it->value;
+		struct entry *e = it->value;
 
 		s->o->files += e->type == 'f' || e->type == 'h';
 		if (same(s, it->key, e))
@@ -205,7 +249,6 @@ static void compare(struct sync *s, uint64_t *total)
 		if (e->type == 'f' || e->type == 'h') {
 			s->o->sent++;
 			s->o->bytes += e->size;
-			*total += e->size;
 		}
 	}
 }
@@ -292,12 +335,14 @@ static void remember(struct sync *s)
 	buf_clear(s->o->memory);
 	MAP_FOR(&s->here, it)
 	{
-		const struct entry *e = it->value, *there = map_get(&s->there, it->key);
-		_cleanup_free_ char *facts = there && e->type == 'f' ? both(e, there) : NULL;
+		const struct entry *there = map_get(&s->there, it->key);
+		struct entry *e = it->value;
 
-		if (!facts)
+		if (!there || e->type != 'f')
 			continue;
-		buf_addf(s->o->memory, "%s\t%s", facts, it->key);
+		if (!*e->digest)
+			digest(s->root, it->key, e);
+		buf_addf(s->o->memory, "%s|%s|%s\t%s", e->facts, e->digest, there->facts, it->key);
 		buf_addc(s->o->memory, '\0');
 	}
 }
@@ -326,12 +371,12 @@ int agent_sync(struct agent *a, const char *src, const char *dst, struct agent_s
 	_cleanup_free_ char *clean = xstrdup(dst), *dir = NULL, *stage = NULL, *real = realpath(src, NULL);
 	struct sync s = { .o = o, .here = { .free_value = entry_free } };
 	const struct entry *own, *there;
-	uint64_t total = 0;
 	int rc = -1;
 
 	o->files = o->sent = o->bytes = 0;
 	if (!real)
 		return error_errno(err, errno, "%s", src);
+	s.root = real;
 	for (size_t n = strlen(clean); n > 1 && clean[n - 1] == '/'; n--)
 		clean[n - 1] = '\0';
 	if (clean[0] != '/' || !clean[1])
@@ -349,7 +394,7 @@ int agent_sync(struct agent *a, const char *src, const char *dst, struct agent_s
 			return agent_sync(a, src, inside, o, err);
 		}
 		read_memory(&s);
-		compare(&s, &total);
+		compare(&s);
 		rc = 0;
 		if (s.changed.len || s.absent || surplus(&s)) {
 			rc = send_changes(&s, a, real, clean, stage, err);

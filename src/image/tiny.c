@@ -257,6 +257,7 @@ static int own_files(struct job *job, struct error **err)
 	initramfs_link(job->fs, "init", "sbin/croft-guest");
 	initramfs_link(job->fs, "usr/bin/sudo", "/sbin/croft-guest");
 	initramfs_link(job->fs, "usr/bin/hostnamectl", "/sbin/croft-guest");
+	initramfs_link(job->fs, "usr/bin/nohup", "/sbin/croft-guest");
 	/* poweroff, halt and reboot are busybox's: they send the signals that busybox init takes,
 	 * and so does ours. */
 	return 0;

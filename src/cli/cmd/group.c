@@ -11,7 +11,7 @@
 
 #include <string.h>
 
-static struct group *load(const struct cmd_args *a, struct error **err)
+struct group *cmd_group_load(const struct cmd_args *a, struct error **err)
 {
 	struct group *g = NULL;
 
@@ -24,7 +24,7 @@ static struct group *load(const struct cmd_args *a, struct error **err)
 
 static int up(const struct cmd_args *a, bool machines_only, struct error **err)
 {
-	_cleanup_group_ struct group *g = load(a, err);
+	_cleanup_group_ struct group *g = cmd_group_load(a, err);
 	const struct group_up_opts o = { .accel = arg_str(a, "accel"), .machines_only = machines_only };
 
 	if (!g)
@@ -80,7 +80,7 @@ static int group_clean_run(const struct cmd_args *a, struct error **err)
 
 static int group_info_run(const struct cmd_args *a, struct error **err)
 {
-	_cleanup_group_ struct group *g = load(a, err);
+	_cleanup_group_ struct group *g = cmd_group_load(a, err);
 	_cleanup_buf_ struct buf b = BUF_INIT;
 
 	if (!g || group_info(g, &b, err) < 0)
@@ -93,7 +93,7 @@ static int group_info_run(const struct cmd_args *a, struct error **err)
 
 static int group_run_run(const struct cmd_args *a, struct error **err)
 {
-	_cleanup_group_ struct group *g = load(a, err);
+	_cleanup_group_ struct group *g = cmd_group_load(a, err);
 	const struct strv *w = arg_words(a);
 	struct strv commands_ = { w->v + 2, w->len - 2, 0 };
 	int status = -1;
@@ -105,7 +105,7 @@ static int group_run_run(const struct cmd_args *a, struct error **err)
 
 static int group_vars_run(const struct cmd_args *a, struct error **err)
 {
-	_cleanup_group_ struct group *g = load(a, err);
+	_cleanup_group_ struct group *g = cmd_group_load(a, err);
 	_cleanup_buf_ struct buf b = BUF_INIT;
 
 	if (!g)

@@ -104,6 +104,8 @@ static void equal_size_and_time(void **state)
 	assert_int_equal(sync_now(f, false, NULL), 1);
 	sh(f, "echo y >$S/two; touch -d @1000 $S/two");
 	assert_int_equal(sync_now(f, false, NULL), 1);
+	sh(f, "cp $S/two $S/again; mv $S/again $S/two"); /* written anew with the same bytes */
+	assert_int_equal(sync_now(f, false, NULL), 0);
 	sh(f, "grep -q y $D/two; echo z >$D/two; touch -d @1000 $D/two");
 	assert_int_equal(sync_now(f, false, NULL), 1);
 	sh(f, "grep -q y $D/two");
@@ -137,6 +139,25 @@ static void open_files_stay(void **state)
 	assert_int_equal(sync_now(f, false, NULL), 1);
 	assert_int_equal(write(fd, "still\n", 6), 6);
 	sh(f, "grep -q still $D/app.log; rm $D/app.log");
+}
+
+/* A process that stands in the folder is not left behind in the old one. */
+static void somebody_stands_in_it(void **state)
+{
+	struct fixture *f = *state;
+	const char *argv[] = { "sh", "-c", "read x; cat fresh", NULL };
+	struct proc_opts o = { .argv = argv, .cwd = f->dst, .in = PROC_PIPE, .out = PROC_NULL, .err = PROC_INHERIT, .die_with_us = true };
+	_cleanup_proc_ struct proc p = PROC_INIT;
+	struct error *e = NULL;
+	int status = -1;
+
+	assert_ok(proc_spawn(&o, &p, &e), e);
+	sh(f, "echo fresh >$S/fresh; touch $D/only; rm $S/more");
+	assert_int_equal(sync_now(f, true, NULL), 1);
+	assert_int_equal(write(p.in, "\n", 1), 1);
+	assert_ok(proc_wait(&p, 20000, &status, &e), e);
+	assert_int_equal(status, 0);
+	sh(f, "diff -r --no-dereference $S $D; [ $(ls -A $(dirname $D)) = dst ]; rm $S/fresh $D/fresh");
 }
 
 static void kinds_may_change(void **state)
@@ -187,7 +208,8 @@ static void errors(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(only_changes_are_sent), cmocka_unit_test(equal_size_and_time),
-		cmocka_unit_test(what_only_the_target_has), cmocka_unit_test(open_files_stay), cmocka_unit_test(kinds_may_change),
+		cmocka_unit_test(what_only_the_target_has), cmocka_unit_test(open_files_stay), cmocka_unit_test(somebody_stands_in_it),
+		cmocka_unit_test(kinds_may_change),
 		cmocka_unit_test(a_single_file), cmocka_unit_test(errors) };
 
 	return cmocka_run_group_tests(tests, setup, teardown);

@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The commands install, update, start, stop, uninstall, exec and history of a group's apps. */
+#include "app.h"
+
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "group/group.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define AGENT_MS 30000
+
+/* A node's part of an operation. */
+struct part {
+	const struct group_node *n;
+	struct app **apps;
+	size_t napps;
+	const char *command;
+	bool push, bin, force, ready;
+	struct strv params;
+};
+
+struct agent *group_reach(const struct group *g, const struct group_node *n, struct error **err)
+{
+	_cleanup_machine_ struct machine *m = machine_open(n->full, err);
+	enum machine_state s = m ? machine_state(m) : MACHINE_STOPPED;
+
+	if (!m || s == MACHINE_STOPPED || s == MACHINE_CRASHED) {
+		if (m)
+			error_set(err, ERR_STATE, "machine %s is %s", n->full, machine_state_name(s));
+		error_hint(err, "croft group %s up", g->name);
+		return NULL;
+	}
+	return machine_agent(m, AGENT_MS, err);
+}
+
+static int work_part(struct worker *w, void *arg, struct error **err)
+{
+	const struct part *p = arg;
+	_cleanup_agent_ struct agent *agent = group_reach(p->apps[0]->g, p->n, err);
+	_cleanup_strv_ struct strv names = STRV_INIT;
+	_cleanup_free_ char *list = NULL;
+
+	if (!agent)
+		return -1;
+	for (size_t i = 0; i < p->napps; i++) {
+		const struct app *a = p->apps[i];
+		_cleanup_strv_ struct strv lines = STRV_INIT;
+
+		if (!(p->push && (p->bin ? a->source_bin : a->source)) && app_command(a, p->command, &lines, err) == 0)
+			continue;
+		if (p->push && app_push(a, p->bin, p->force, agent, w, err) < 0)
+			return -1;
+		if (app_run(a, p->command, agent, w, err) < 0 || (p->ready && app_wait_ready(a, agent, w, err) < 0))
+			return -1;
+		strv_add(&names, a->name);
+	}
+	list = names.len ? strv_join(&names, ", ") : xstrdup("nothing to do");
+	worker_done(w, "%s: %s", p->command, list);
+	return 0;
+}
+
+struct choice {
+	const char *command;
+	bool push, bin, force, ready, backwards;
+	size_t level, round;
+	const struct app_builds *builds;
+	const char *build; /* command of the host, or NULL */
+};
+
+static bool chosen(const struct app_set *s, const struct app *a, const struct choice *c)
+{
+	if (c->build)
+		return app_builds_round(c->builds, a, c->build, c->bin) == c->round;
+	return app_level(s, a) == c->level;
+}
+
+/* All nodes at the same time, each its apps one after the other. */
+static int run_parts(const struct group *g, const struct app_set *s, const struct choice *c, struct error **err)
+{
+	struct part *parts = xcalloc(g->nnodes + 1, sizeof(*parts));
+	struct work *all = xcalloc(g->nnodes + 1, sizeof(*all));
+	size_t n = 0;
+	int rc;
+
+	for (size_t i = 0; i < g->nnodes; i++) {
+		struct part *p = &parts[n];
+
+		*p = (struct part){ .n = &g->nodes[i], .command = c->command, .push = c->push, .bin = c->bin, .force = c->force,
+			.ready = c->ready };
+		p->apps = xcalloc(s->n + 1, sizeof(struct app *));
+		for (size_t k = 0; k < s->n; k++) {
+			struct app *a = s->v[c->backwards ? s->n - 1 - k : k];
+
+			if (a->n == p->n && chosen(s, a, c))
+				p->apps[p->napps++] = a;
+		}
+		if (p->napps)
+			all[n++] = (struct work){ p->n->name, p, work_part };
+		else
+			free(p->apps);
+	}
+	rc = n ? work_run(all, n, c->command, err) : 0;
+	for (size_t i = 0; i < n; i++)
+		free(parts[i].apps);
+	free(parts);
+	free(all);
+	return rc;
+}
+
+static int some_have(const struct app_set *s, const char *command, struct error **err)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		_cleanup_strv_ struct strv lines = STRV_INIT;
+		int has = app_command(s->v[i], command, &lines, err);
+
+		if (has)
+			return has;
+	}
+	return 0;
+}
+
+static int group_app_lock(const struct group *g, struct error **err)
+{
+	_cleanup_free_ char *path = path_join(g->record, "apps.lock");
+	int fd;
+
+	if (!group_exists(g->name)) {
+		error_set(err, ERR_STATE, "group %s has no machines yet", g->name);
+		return error_hint(err, "croft group %s up", g->name);
+	}
+	fd = file_lock(path, true, 1000, err);
+	return fd < 0 ? error_wrap(err, "group %s: another command works on its apps", g->name) : fd;
+}
+
+int group_app_deploy(const struct group *g, const char *node, const struct strv *apps, bool update, bool force, struct error **err)
+{
+	struct choice c = { .command = update ? "update" : "install", .push = true, .bin = update, .force = force,
+		.build = update ? "build" : "build_all" };
+	_cleanup_close_ int lock = -1;
+	struct app_set s = { 0 };
+	struct app_builds b = { 0 };
+	int rc = -1;
+
+	c.builds = &b;
+	if (app_select(g, node, apps, &s, err) == 0 && (lock = group_app_lock(g, err)) >= 0 &&
+		app_builds(&s, c.build, update, &b, err) == 0)
+		for (rc = 0; rc == 0 && c.round < b.rounds; c.round++) {
+			rc = app_builds_run(&b, c.round, force, err);
+			if (rc == 0)
+				rc = run_parts(g, &s, &c, err);
+		}
+	app_builds_free(&b);
+	app_set_free(&s);
+	return rc;
+}
+
+int group_app_do(const struct group *g, const char *node, const struct strv *apps, const char *command, struct error **err)
+{
+	struct choice c = { .command = command, .ready = !strcmp(command, "start"),
+		.backwards = !strcmp(command, "stop") || !strcmp(command, "uninstall") };
+	_cleanup_close_ int lock = -1;
+	struct app_set s = { 0 };
+	size_t levels = 1;
+	int rc = -1;
+
+	if (app_select(g, node, apps, &s, err) == 0 && (lock = group_app_lock(g, err)) >= 0 && (rc = some_have(&s, command, err)) == 0)
+		rc = error_set(err, ERR_NOT_FOUND, "none of these apps has a command '%s'", command);
+	for (size_t i = 0; rc > 0 && i < s.n; i++)
+		levels = app_level(&s, s.v[i]) + 1 > levels ? app_level(&s, s.v[i]) + 1 : levels;
+	rc = rc > 0 ? 0 : -1;
+	for (size_t l = 0; rc == 0 && l < levels; l++) {
+		c.level = c.backwards ? levels - 1 - l : l;
+		rc = run_parts(g, &s, &c, err);
+	}
+	app_set_free(&s);
+	return rc;
+}
+
+/* ---- exec ---- */
+
+/* A word as the shell takes it back unchanged. */
+static void shell_quote(struct buf *b, const char *s)
+{
+	buf_addc(b, '\'');
+	for (; *s; s++) {
+		if (*s == '\'')
+			buf_adds(b, "'\\''");
+		else
+			buf_addc(b, *s);
+	}
+	buf_addc(b, '\'');
+}
+
+static int exec_on(const struct app *a, const char *command, const struct strv *params, int *status, struct error **err)
+{
+	_cleanup_strv_ struct strv lines = STRV_INIT, known = STRV_INIT;
+	_cleanup_agent_ struct agent *agent = NULL;
+	_cleanup_buf_ struct buf set = BUF_INIT;
+	int has = app_command(a, command, &lines, err), rc = 0;
+
+	if (has == 0) {
+		_cleanup_free_ char *list = NULL;
+
+		app_commands(a, &known);
+		list = strv_join(&known, ", ");
+		error_set(err, ERR_NOT_FOUND, "app %s has no command '%s'", a->name, command);
+		return error_hint(err, known.len ? "it has %s" : "it has no commands at all%s", list);
+	}
+	agent = has < 0 ? NULL : group_reach(a->g, a->n, err);
+	if (!agent)
+		return -1;
+	/* "$1" and so on of the command */
+	if (params->len) {
+		buf_adds(&set, "set --");
+		for (size_t i = 0; i < params->len; i++) {
+			buf_addc(&set, ' ');
+			shell_quote(&set, params->v[i]);
+		}
+		buf_addc(&set, '\n');
+	}
+	for (size_t i = 0; rc == 0 && !*status && i < lines.len; i++) {
+		_cleanup_free_ char *line = xasprintf("%s%s", buf_str(&set), lines.v[i]);
+		struct agent_exec x = AGENT_EXEC_INIT;
+
+		x.out_fd = STDOUT_FILENO;
+		x.err_fd = STDERR_FILENO;
+		rc = agent_shell_command(agent, line, &x, status, err);
+		if (rc == 0)
+			app_note(a, agent, command, *status, 0);
+	}
+	return rc;
+}
+
+int group_app_exec(const struct group *g, const char *what, const char *node, const struct strv *params, int *status, struct error **err)
+{
+	const char *dot = strrchr(what, '.');
+	_cleanup_free_ char *app = dot ? xstrndup(what, (size_t)(dot - what)) : NULL;
+	struct strv apps = { &app, 1, 0 };
+	struct app_set s = { 0 };
+	int rc = -1;
+
+	*status = 0;
+	if (!dot || dot == what || !dot[1])
+		return error_set(err, ERR_USAGE, "'%s': APP.COMMAND is needed", what);
+	if (app_select(g, node, &apps, &s, err) == 0)
+		rc = 0;
+	for (size_t i = 0; rc == 0 && !*status && i < s.n; i++) {
+		if (strcmp(s.v[i]->name, app))
+			continue;
+		if (s.n > 1)
+			log_info("%s:", s.v[i]->n->name);
+		rc = exec_on(s.v[i], dot + 1, params, status, err);
+	}
+	app_set_free(&s);
+	return rc;
+}
+
+/* ---- history ---- */
+
+int group_app_history(const struct group *g, const char *node, struct buf *json, struct error **err)
+{
+	const struct group_node *only = node ? group_node(g, node, err) : NULL;
+	bool first = true;
+
+	if (node && !only)
+		return -1;
+	buf_addc(json, '[');
+	for (size_t i = 0; i < g->nnodes; i++) {
+		const struct group_node *n = &g->nodes[i];
+		_cleanup_error_ struct error *e = NULL;
+		_cleanup_agent_ struct agent *agent = only && only != n ? NULL : group_reach(g, n, &e);
+		_cleanup_buf_ struct buf out = BUF_INIT;
+		_cleanup_strv_ struct strv lines = STRV_INIT;
+		struct agent_exec x = AGENT_EXEC_INIT;
+		int status = 0;
+
+		if (only && only != n)
+			continue;
+		x.out = &out;
+		if (!agent || agent_shell_command(agent, "cat " APP_HISTORY_DIR "/history 2>/dev/null || :", &x, &status, &e) < 0) {
+			if (only)
+				return error_move(err, &e);
+			log_warn("%s: %s", n->name, e->msg);
+			continue;
+		}
+		strv_split(&lines, buf_str(&out), "\n");
+		for (size_t k = 0; k < lines.len; k++) {
+			if (lines.v[k][0] != '{')
+				continue;
+			buf_addf(json, "%s{\"node\":", first ? "" : ",\n");
+			json_quote(json, n->name);
+			buf_addf(json, ",%s", lines.v[k] + 1);
+			first = false;
+		}
+	}
+	buf_adds(json, "]\n");
+	return 0;
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A group as other programs want to see it. */
+#include "app.h"
+
+#include "base/cleanup.h"
+#include "base/mem.h"
+#include "base/path.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* This program and the folder of its data, as ssh will need them from any directory. */
+static char *proxy_command(const struct group_node *n)
+{
+	_cleanup_free_ char *self = realpath("/proc/self/exe", NULL);
+	const char *home = getenv("CROFT_HOME");
+	_cleanup_free_ char *absolute = home ? path_absolute(home) : NULL;
+
+	return xasprintf("%s%s%s'%s' vm exec %s -- croft-guest --connect 127.0.0.1 %%p", home ? "env CROFT_HOME='" : "", home ? absolute : "",
+		home ? "' " : "", self ? self : "croft", n->full);
+}
+
+int group_ssh_config(const struct group *g, struct buf *text, struct error **err)
+{
+	_cleanup_free_ char *known = path_join(g->record, "known_hosts");
+
+	buf_addf(text, "# croft group %s; for ~/.ssh/config: Include, or ssh -F FILE\n", g->name);
+	for (size_t i = 0; i < g->nnodes; i++) {
+		const struct group_node *n = &g->nodes[i];
+		_cleanup_free_ char *proxy = proxy_command(n);
+
+		buf_addf(text, "Host %s%s%s %s.%s.croft\n\tHostName %s\n\tHostKeyAlias %s.%s.croft\n\tUser root\n\tProxyCommand %s\n", n->name,
+			strcmp(n->id, n->name) ? " " : "", strcmp(n->id, n->name) ? n->id : "", n->name, g->name, n->address, n->name, g->name, proxy);
+		/* Its first contact goes through croft's own channel: nobody stands between. */
+		buf_addf(text, "\tStrictHostKeyChecking accept-new\n\tUserKnownHostsFile \"%s\"\n", known);
+	}
+	return 0;
+}
+
+/* https://docs.ansible.com: developing dynamic inventory */
+int group_inventory(const struct group *g, struct buf *json, struct error **err)
+{
+	buf_adds(json, "{\"_meta\":{\"hostvars\":{");
+	for (size_t i = 0; i < g->nnodes; i++) {
+		const struct group_node *n = &g->nodes[i];
+		_cleanup_free_ char *proxy = proxy_command(n),
+				    *args = xasprintf("-o ProxyCommand=\"%s\" -o HostKeyAlias=%s.%s.croft -o StrictHostKeyChecking=accept-new", proxy, n->name,
+					    g->name);
+
+		if (i)
+			buf_addc(json, ',');
+		json_quote(json, n->name);
+		buf_adds(json, ":{\"ansible_host\":");
+		json_quote(json, n->address);
+		buf_adds(json, ",\"ansible_user\":\"root\",\"ansible_ssh_common_args\":");
+		json_quote(json, args);
+		buf_adds(json, ",\"croft_machine\":");
+		json_quote(json, n->full);
+		buf_addc(json, '}');
+	}
+	buf_adds(json, "}},");
+	json_quote(json, g->name);
+	buf_adds(json, ":{\"hosts\":[");
+	for (size_t i = 0; i < g->nnodes; i++) {
+		if (i)
+			buf_addc(json, ',');
+		json_quote(json, g->nodes[i].name);
+	}
+	buf_adds(json, "]}");
+	for (size_t a = 0; a < g->napps; a++) {
+		bool first = true;
+
+		/* Ansible's group names are variables' names. */
+		buf_adds(json, ",\"app_");
+		for (const char *p = g->apps[a].name; *p; p++)
+			buf_addc(json, *p == '-' || *p == '.' ? '_' : *p);
+		buf_adds(json, "\":{\"hosts\":[");
+		for (size_t i = 0; i < g->nnodes; i++) {
+			if (!strv_has(&g->nodes[i].apps, g->apps[a].name))
+				continue;
+			if (!first)
+				buf_addc(json, ',');
+			json_quote(json, g->nodes[i].name);
+			first = false;
+		}
+		buf_adds(json, "]}");
+	}
+	buf_adds(json, "}\n");
+	return 0;
+}
+
+int group_graph(const struct group *g, struct buf *dot, struct error **err)
+{
+	struct app_set s = { 0 };
+	_cleanup_error_ struct error *none = NULL;
+
+	buf_adds(dot, "graph ");
+	json_quote(dot, g->name);
+	buf_addf(dot, " {\n\tnode [shape=box fontname=\"sans-serif\"];\n\t\"net\" [shape=ellipse label=\"%s\"];\n", g->prefix ? g->prefix : "network");
+	for (size_t i = 0; i < g->nnodes; i++)
+		buf_addf(dot, "\t\"%s\" [label=\"%s\\n%s\"];\n\t\"net\" -- \"%s\";\n", g->nodes[i].name, g->nodes[i].name, g->nodes[i].address,
+			g->nodes[i].name);
+	if (g->napps && app_select(g, NULL, NULL, &s, &none) < 0 && none->cls != ERR_NOT_FOUND) {
+		app_set_free(&s);
+		return error_move(err, &none);
+	}
+	for (size_t i = 0; i < s.n; i++) {
+		const struct app *a = s.v[i];
+
+		buf_addf(dot, "\t\"%s/%s\" [shape=component label=\"%s\"];\n\t\"%s\" -- \"%s/%s\";\n", a->n->name, a->name, a->name, a->n->name,
+			a->n->name, a->name);
+		for (size_t d = 0; d < a->depends.len; d++)
+			for (size_t k = 0; k < s.n; k++)
+				if (!strcmp(s.v[k]->name, a->depends.v[d]))
+					buf_addf(dot, "\t\"%s/%s\" -- \"%s/%s\" [dir=forward style=dashed];\n", a->n->name, a->name, s.v[k]->n->name,
+						s.v[k]->name);
+	}
+	app_set_free(&s);
+	buf_adds(dot, "}\n");
+	return 0;
+}
