@@ -4,6 +4,7 @@
 set -eu
 
 packages="
+musl-tools
 gcc libc6-dev make meson ninja-build pkg-config
 libfyaml-dev libjansson-dev libslirp-dev libglib2.0-dev libcmocka-dev
 libarchive-dev libcurl4-openssl-dev libssl-dev libzstd-dev

@@ -46,7 +46,7 @@ static enum error_class class_of(int code)
 
 int error_errno(struct error **err, int code, const char *fmt, ...)
 {
-	char *what, text[128];
+	char *what;
 	struct error *e;
 	va_list ap;
 
@@ -54,7 +54,7 @@ int error_errno(struct error **err, int code, const char *fmt, ...)
 	what = xvasprintf(fmt, ap);
 	va_end(ap);
 	e = make(err, class_of(code), code);
-	e->msg = xasprintf("%s: %s", what, strerror_r(code, text, sizeof(text)));
+	e->msg = xasprintf("%s: %s", what, strerror(code));
 	free(what);
 	if (code == ENOSPC)
 		error_hint(err, "make room on that file system and try again; nothing was changed");

@@ -116,8 +116,15 @@ static void launch(struct core *c, struct unit *u)
 
 	u->forced = u->clean = false;
 	c->ops->arm(c->ctx, u, u->start_timeout);
-	if (c->ops->launch(c->ctx, u, why) < 0)
+	switch (c->ops->launch(c->ctx, u, why)) {
+	case 0:
+		break;
+	case 1:
+		core_event(c, u, PM_EV_READY, "nothing to wait for");
+		break;
+	default:
 		core_event(c, u, PM_EV_UNREADY, why);
+	}
 }
 
 static void force(struct core *c, struct unit *u)
@@ -507,6 +514,7 @@ void core_free(struct core *c)
 		params_free(&u->params);
 		free(u->deps);
 		free(u->rdeps);
+		free(u->cause);
 		free(u->id);
 		free(u);
 	}

@@ -45,7 +45,7 @@ struct unit {
 	uint32_t index, hash;
 	uint32_t order; /* everything it depends on (but conflicts) has a smaller one */
 	uint32_t job;	/* number of the last job; 0: never started */
-	int32_t pid;	/* of the main process, or 0 */
+	int32_t pid;	/* of the main process; 0: none; -1: asked for, not known yet */
 	uint32_t timer; /* place in the owner's timer heap + 1, or 0; the owner's */
 	uint64_t since; /* ms, monotonic: when the present state was entered */
 	/* from the parameters */
@@ -66,6 +66,8 @@ struct unit {
 	uint16_t retries; /* restarts in a row */
 	/* the owner's (launch.c, log.c) */
 	struct launch *launch; /* what is under way, or NULL */
+	int32_t status; /* wait status of the last main process */
+	char *cause; /* why it is being started, until the job says so */
 	int32_t log_fd;
 	uint16_t state_lines;
 	uint8_t log_flags;
@@ -74,7 +76,7 @@ struct unit {
 struct core;
 /* All may be called from inside of core_event and core_settle; they must not call those two. */
 struct core_ops {
-	/* STARTING was entered. 0, or -1 with why set: at once UNREADY. READY, UNREADY, GONE come later as events. */
+	/* STARTING was entered. 0: READY, UNREADY or GONE come later as events; 1: ready already; -1: failed, why is set. */
 	int (*launch)(void *ctx, struct unit *u, char why[160]);
 	/* STOPPING was entered: make it quit. False: there is nothing to wait for. */
 	bool (*halt)(void *ctx, struct unit *u);
@@ -107,6 +109,8 @@ void core_init(struct core *c, const struct core_ops *ops, void *ctx);
 void core_free(struct core *c);
 
 struct unit *core_find(const struct core *c, const char *id); /* also units that are only named; NULL */
+uint64_t core_hash(const char *id); /* by which the watcher knows a unit */
+struct unit *core_by_hash(const struct core *c, uint64_t hash);
 /* Name as it may be: 1 to PM_ID_MAX bytes, none of them a control character or blank. */
 int core_check_id(const char *id, struct error **err);
 /*

@@ -12,13 +12,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-static uint32_t hash_of(const char *s)
+uint64_t core_hash(const char *id)
 {
-	uint32_t h = 2166136261u; /* FNV-1a */
+	uint64_t h = 14695981039346656037u; /* FNV-1a */
 
-	for (; *s; s++)
-		h = (h ^ (uint8_t)*s) * 16777619u;
+	for (; *id; id++)
+		h = (h ^ (uint8_t)*id) * 1099511628211u;
 	return h;
+}
+
+static uint32_t hash_of(const char *id)
+{
+	return (uint32_t)core_hash(id);
 }
 
 static uint32_t *slot_of(const struct core *c, const char *id, uint32_t hash)
@@ -36,6 +41,17 @@ struct unit *core_find(const struct core *c, const char *id)
 	uint32_t at = c->nslots ? *slot_of(c, id, hash_of(id)) : 0;
 
 	return at ? c->units[at - 1] : NULL;
+}
+
+struct unit *core_by_hash(const struct core *c, uint64_t hash)
+{
+	for (uint32_t i = (uint32_t)hash & (c->nslots - 1); c->nslots && c->slots[i]; i = (i + 1) & (c->nslots - 1)) {
+		struct unit *u = c->units[c->slots[i] - 1];
+
+		if (u->hash == (uint32_t)hash && core_hash(u->id) == hash)
+			return u;
+	}
+	return NULL;
 }
 
 static void rehash(struct core *c, uint32_t n)
@@ -108,6 +124,7 @@ void core_forget(struct core *c, struct unit *u)
 	params_free(&u->params);
 	free(u->deps);
 	free(u->rdeps);
+	free(u->cause);
 	free(u->id);
 	free(u);
 }

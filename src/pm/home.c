@@ -1,0 +1,427 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What pm has on disk (pm.h has the layout). Durability, by what a loss would cost:
+ *	parameter	replaced by rename; fsynced when a client changed it, not while a stream is loaded
+ *	state		appended, one write for all lines of a turn, before anybody hears of them. A torn last line is not
+ *			complete and does not count. Not fsynced: a reboot voids it (file `boot`)
+ *	job files	written once. Not fsynced, for the same reason
+ * A home that is full or read-only stops nothing: pm says so once, goes on from memory and tries again.
+ */
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/mem.h"
+#include "pm/machine.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define KEEP_LINES 50	/* of a state file */
+#define MANY_LINES 200	/* then it is shortened */
+#define PARAMETER_MAX (1 << 20)
+
+struct pending {
+	uint32_t unit, seq;
+	size_t at, len;
+};
+static struct buf lines;
+static struct pending *pendings;
+static uint32_t npending, cap_pending;
+static uint32_t *deferred, ndeferred;
+static int broken; /* errno of the last write, 0 when all is well */
+
+static void worked(int code)
+{
+	if (code && !broken)
+		log_line("home: cannot write: %s; going on, states are kept in memory", strerror(code));
+	else if (!code && broken)
+		log_line("home: can be written again");
+	broken = code;
+}
+
+void home_name(struct buf *b, const char *id)
+{
+	static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.@!=+-";
+
+	for (size_t i = 0; id[i]; i++) {
+		if (strchr(plain, id[i]) && !(i == 0 && id[i] == '.'))
+			buf_addc(b, id[i]);
+		else
+			buf_addf(b, "%%%02X", (unsigned char)id[i]);
+	}
+}
+
+bool home_id(const char *name, char id[PM_ID_MAX + 1])
+{
+	size_t n = 0;
+
+	for (; *name; name++) {
+		unsigned c = (unsigned char)*name;
+
+		if (c == '%' && (sscanf(name + 1, "%2X", &c) != 1 || !name[1] || !name[2]))
+			return false;
+		if (n == PM_ID_MAX || c == 0)
+			return false;
+		id[n++] = (char)c;
+		if (*name == '%')
+			name += 2;
+	}
+	id[n] = '\0';
+	return n > 0;
+}
+
+void home_path(struct buf *b, const char *dir, const char *id, const char *file)
+{
+	buf_clear(b);
+	buf_addf(b, "%s/", dir);
+	home_name(b, id);
+	if (file)
+		buf_addf(b, "/%s", file);
+}
+
+int home_open(const char *path, struct error **err)
+{
+	if (file_mkdirs(path, 0700, err) < 0)
+		return error_wrap(err, "home");
+	if (chdir(path) < 0)
+		return error_errno(err, errno, "home %s", path);
+	if (file_mkdirs("units", 0700, err) < 0 || file_mkdirs("jobs", 0700, err) < 0)
+		return error_wrap(err, "home %s", path);
+	return 0;
+}
+
+int home_lock(struct error **err)
+{
+	int fd = open("lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return error_errno(err, errno, "home: lock");
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+		return fd;
+	close(fd);
+	error_set(err, ERR_STATE, "a pm runs already for this home");
+	return error_hint(err, "`pm list` asks it; another home: --home DIR");
+}
+
+/* Transitions. */
+
+void home_record(struct unit *u, const char *reason)
+{
+	char when[32];
+	size_t at = lines.len;
+
+	log_time(when);
+	buf_addf(&lines, "%s\t%s\t%s\t%u\t%u\t", when, pm_state_name(u->state), u->up ? "up" : "down", u->job, u->retries);
+	for (; *reason; reason++)
+		buf_addc(&lines, (unsigned char)*reason < ' ' ? ' ' : *reason);
+	buf_addc(&lines, '\n');
+	if (npending == cap_pending) {
+		cap_pending = cap_pending ? cap_pending * 2 : 64;
+		pendings = xreallocarray(pendings, cap_pending, sizeof(*pendings));
+	}
+	pendings[npending] = (struct pending){ u->index, npending, at, lines.len - at };
+	npending++;
+}
+
+static int by_unit(const void *a, const void *b)
+{
+	const struct pending *x = a, *y = b;
+
+	if (x->unit != y->unit)
+		return x->unit < y->unit ? -1 : 1;
+	return x->seq < y->seq ? -1 : 1;
+}
+
+/* Leaves the last lines of a state file that has grown long. */
+static void shorten(const char *path)
+{
+	_cleanup_buf_ struct buf text = BUF_INIT, tmp = BUF_INIT;
+	_cleanup_error_ struct error *e = NULL;
+	const char *from;
+	int n = 0, fd;
+
+	if (file_read(path, PARAMETER_MAX, &text, &e) < 0)
+		return;
+	for (from = text.data + text.len; from > text.data; from--)
+		if (from[-1] == '\n' && n++ == KEEP_LINES)
+			break;
+	buf_addf(&tmp, "%s.new", path);
+	fd = open(tmp.data, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return;
+	if (file_write_all(fd, from, (size_t)(text.data + text.len - from), path, &e) < 0 || rename(tmp.data, path) < 0)
+		unlink(tmp.data);
+	close(fd);
+}
+
+static void append_state(struct unit *u, const struct pending *p, uint32_t n)
+{
+	_cleanup_buf_ struct buf path = BUF_INIT, text = BUF_INIT;
+	int fd;
+
+	home_path(&path, "units", u->id, "state");
+	for (uint32_t i = 0; i < n; i++)
+		buf_add(&text, lines.data + p[i].at, p[i].len);
+	fd = open(path.data, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0 && errno == ENOENT) { /* a unit whose parameters could not be saved */
+		worked(errno);
+		return;
+	}
+	/* After a torn write the next line begins a new one. */
+	if (fd < 0 || write(fd, text.data, text.len) != (ssize_t)text.len)
+		worked(errno ? errno : ENOSPC);
+	else if (broken)
+		worked(0);
+	if (fd >= 0)
+		close(fd);
+	u->state_lines = (uint16_t)(u->state_lines + n);
+	if (u->state_lines >= MANY_LINES) {
+		shorten(path.data);
+		u->state_lines = KEEP_LINES;
+	}
+}
+
+void home_flush(void)
+{
+	while (ndeferred > 0) {
+		_cleanup_error_ struct error *e = NULL;
+		struct unit *u = machine.core.units[deferred[--ndeferred]];
+
+		if (u && u->defined)
+			home_save(u, false, &e);
+		if (!ndeferred)
+			free(STEAL(deferred));
+	}
+	if (npending > 1)
+		qsort(pendings, npending, sizeof(*pendings), by_unit);
+	for (uint32_t i = 0, n; i < npending; i += n) {
+		struct unit *u = machine.core.units[pendings[i].unit];
+
+		for (n = 1; i + n < npending && pendings[i + n].unit == pendings[i].unit;)
+			n++;
+		if (u)
+			append_state(u, pendings + i, n);
+	}
+	npending = 0;
+	buf_clear(&lines);
+	if (cap_pending > 1024) {
+		free(STEAL(pendings));
+		cap_pending = 0;
+		buf_free(&lines);
+	}
+}
+
+bool home_last(const char *id, struct buf *line)
+{
+	_cleanup_buf_ struct buf path = BUF_INIT;
+	_cleanup_close_ int fd = -1;
+	char text[4096];
+	off_t size;
+	ssize_t n;
+
+	home_path(&path, "units", id, "state");
+	fd = open(path.data, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || (size = lseek(fd, 0, SEEK_END)) <= 0)
+		return false;
+	n = pread(fd, text, sizeof(text), size > (off_t)sizeof(text) ? size - (off_t)sizeof(text) : 0);
+	while (n > 0 && text[n - 1] != '\n') /* torn */
+		n--;
+	if (n <= 0)
+		return false;
+	for (ssize_t from = n - 1; from >= 0; from--) {
+		if (from > 0 && text[from - 1] != '\n')
+			continue;
+		buf_clear(line);
+		buf_add(line, text + from, (size_t)(n - 1 - from));
+		return true;
+	}
+	return false;
+}
+
+/* Parameters. */
+
+int home_save(struct unit *u, bool sync, struct error **err)
+{
+	_cleanup_buf_ struct buf path = BUF_INIT, tmp = BUF_INIT, text = BUF_INIT;
+	_cleanup_close_ int fd = -1;
+
+	params_format(&u->params, &text);
+	home_path(&path, "units", u->id, NULL);
+	if (mkdir(path.data, 0700) < 0 && errno != EEXIST)
+		return error_errno(err, errno, "%s", path.data);
+	buf_adds(&path, "/parameter");
+	buf_addf(&tmp, "%s.new", path.data);
+	fd = open(tmp.data, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return error_errno(err, errno, "%s", tmp.data);
+	if (file_write_all(fd, buf_str(&text), text.len, path.data, err) < 0 || (sync && file_fsync(fd, path.data, err) < 0)) {
+		unlink(tmp.data);
+		return -1;
+	}
+	if (rename(tmp.data, path.data) < 0)
+		return error_errno(err, errno, "%s", path.data);
+	return 0;
+}
+
+void home_defer(struct unit *u)
+{
+	if ((ndeferred & (ndeferred - 1)) == 0)
+		deferred = xreallocarray(deferred, ndeferred ? ndeferred * 2 : 1, sizeof(*deferred));
+	deferred[ndeferred++] = u->index;
+}
+
+void home_forget(struct unit *u)
+{
+	_cleanup_buf_ struct buf path = BUF_INIT;
+	_cleanup_error_ struct error *e = NULL;
+
+	home_flush(); /* nothing of it must be written later */
+	home_path(&path, "units", u->id, NULL);
+	file_remove_tree(path.data, &e);
+	if (u->job)
+		home_job_remove(u->job);
+}
+
+/* Jobs. */
+
+static void put(const char *path, const char *p, size_t n)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	if (fd < 0 || write(fd, p, n) != (ssize_t)n)
+		worked(fd < 0 ? errno : ENOSPC);
+	if (fd >= 0)
+		close(fd);
+}
+
+void home_job_remove(uint32_t job)
+{
+	static const char *const files[] = { "/parameter", "/pid", "/retcode", "" };
+	char path[48];
+
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		snprintf(path, sizeof(path), "jobs/%u%s", job, files[i]);
+		if (i < ARRAY_SIZE(files) - 1)
+			unlink(path);
+		else
+			rmdir(path);
+	}
+}
+
+void home_job_begin(struct unit *u, const char *reason)
+{
+	_cleanup_buf_ struct buf text = BUF_INIT;
+	struct params first = PARAMS_INIT;
+	uint32_t before = u->job;
+	char path[48];
+
+	u->job = ++machine.last_job;
+	params_add(&first, "unit", u->id);
+	params_add(&first, "reason", reason);
+	params_format(&first, &text);
+	params_free(&first);
+	params_format(&u->params, &text);
+	snprintf(path, sizeof(path), "jobs/%u", u->job);
+	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		worked(errno);
+	snprintf(path, sizeof(path), "jobs/%u/parameter", u->job);
+	put(path, text.data, text.len);
+	if (before) /* the unit's last job is kept, and no more */
+		home_job_remove(before);
+}
+
+void home_job_end(uint32_t job, const char *retcode)
+{
+	char path[48], text[48];
+
+	snprintf(path, sizeof(path), "jobs/%u/retcode", job);
+	snprintf(text, sizeof(text), "%s\n", retcode);
+	put(path, text, strlen(text));
+}
+
+/* Reading it all back. */
+
+static bool same_boot(void)
+{
+	_cleanup_buf_ struct buf now = BUF_INIT, was = BUF_INIT;
+	_cleanup_error_ struct error *e = NULL, *e2 = NULL;
+	bool same;
+
+	if (file_read("/proc/sys/kernel/random/boot_id", 64, &now, &e) < 0)
+		return true;
+	same = file_read("boot", 64, &was, &e2) == 0 && !strcmp(now.data, was.data);
+	if (!same)
+		put("boot", now.data, now.len);
+	return same;
+}
+
+static void load_state(struct unit *u)
+{
+	_cleanup_buf_ struct buf line = BUF_INIT;
+	char state[16], goal[8];
+	unsigned job, retries;
+	int s;
+
+	if (!home_last(u->id, &line) || sscanf(line.data, "%*s %15s %7s %u %u", state, goal, &job, &retries) != 4)
+		return;
+	s = pm_state_parse(state);
+	if (s < 0)
+		return;
+	u->job = job;
+	core_restore(&machine.core, u, (enum pm_state)s, !strcmp(goal, "up"), retries);
+}
+
+static void load_unit(const char *name, bool with_state)
+{
+	_cleanup_buf_ struct buf path = BUF_INIT, text = BUF_INIT;
+	_cleanup_params_ struct params ps = PARAMS_INIT;
+	_cleanup_error_ struct error *e = NULL;
+	char id[PM_ID_MAX + 1];
+	struct unit *u;
+
+	if (!home_id(name, id)) {
+		log_line("home: units/%s: not the name of a unit; left alone", name);
+		return;
+	}
+	buf_addf(&path, "units/%s/parameter", name);
+	if (file_read(path.data, PARAMETER_MAX, &text, &e) < 0 || params_parse(buf_str(&text), text.len, &ps, &e) < 0) {
+		log_line("home: %s: %s; this unit is left out", path.data, e->msg);
+		return;
+	}
+	u = core_define(&machine.core, id, &ps, &e);
+	if (!u)
+		log_line("home: %s: %s; this unit is left out", path.data, e->msg);
+	else if (with_state)
+		load_state(u);
+}
+
+static void last_job(void)
+{
+	_cleanup_closedir_ DIR *d = opendir("jobs");
+	struct dirent *de;
+
+	while (d && (de = readdir(d))) {
+		unsigned long n = strtoul(de->d_name, NULL, 10);
+
+		if (n > machine.last_job && n < UINT32_MAX)
+			machine.last_job = (uint32_t)n;
+	}
+}
+
+void home_load(void)
+{
+	_cleanup_closedir_ DIR *d = opendir("units");
+	bool same = same_boot();
+	struct dirent *de;
+
+	while (d && (de = readdir(d)))
+		if (de->d_name[0] != '.')
+			load_unit(de->d_name, same);
+	last_job();
+}

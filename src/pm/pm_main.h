@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The program: options that its personalities share, and the personalities. */
+#ifndef CROFT_PM_PM_MAIN_H
+#define CROFT_PM_PM_MAIN_H
+
+#include "base/buf.h"
+#include "base/error.h"
+
+#include <stdbool.h>
+
+struct main_options {
+	char *home, *self; /* absolute */
+	char *init_stream; /* absolute path, or NULL */
+	bool kill_on_fatal, detach;
+	int resume_fd; /* -1: a fresh start */
+};
+/* Of `pm main` and `pm .machine`. */
+int main_options(int argc, char **argv, struct main_options *o, struct error **err);
+char *main_home(void); /* PMHOME, or where it is for this user; new */
+char *main_self(void); /* path of this program, also when it was replaced meanwhile; new */
+
+/* client.c: a connection to the pm of a home. */
+struct client_conn {
+	int fd;
+	struct buf in;
+	size_t at; /* what of it was given out */
+};
+int client_open(struct client_conn *c, const char *home, struct error **err);
+void client_close(struct client_conn *c);
+/* Sends words as a line, with descriptors (or NULL). */
+int client_send(struct client_conn *c, const char *const *words, size_t n, const int fds[3], struct error **err);
+/* Next line of the answer: its mark, and text in *ret until the next call. 0: the connection ended; -1: error. */
+int client_next(struct client_conn *c, char **ret, int timeout_ms, struct error **err);
+/* The whole answer: data lines to `data` (may be NULL), progress to stderr when wanted; the status at its end, or -1. */
+int client_follow(struct client_conn *c, struct buf *data, bool progress, int timeout_ms, struct error **err);
+
+/* show.c */
+int show_list(const char *data, const char *format);
+int show_status(const char *home, const char *id, const char *data);
+int show_deps(const char *id, const char *data);
+int show_log(const char *home, const char *id, long lines, bool follow, struct error **err);
+int show_tree(const char *home, struct error **err);
+/* units of a home from its files, in the form of `list`; when no pm runs there */
+int show_from_files(const char *home, struct buf *data, struct error **err);
+
+/* exec.c */
+int exec_main(int argc, char **argv);   /* pm .exec HOME JOB KEY */
+int mount_main(int argc, char **argv);  /* pm .mount SOURCE TARGET */
+int umount_main(int argc, char **argv); /* pm .umount SOURCE TARGET */
+
+/* commands.c */
+int commands_main(int argc, char **argv);
+
+#endif
