@@ -36,17 +36,15 @@ static const char *who(const struct reply *r)
 	return r->client ? "by a client" : "by the command stream";
 }
 
-/* Those named in words[1..]; none at all when one is unknown. */
+/* Those named in words[1..]; -1 when one is unknown. The caller frees *ret in any case. */
 static int units_of(const struct strv *words, struct unit ***ret, size_t *n, struct error **err)
 {
 	*n = words->len - 1;
 	*ret = xcalloc(*n, sizeof(**ret));
 	for (size_t i = 0; i < *n; i++) {
 		(*ret)[i] = defined_unit(words->v[i + 1], err);
-		if (!(*ret)[i]) {
-			free(*ret);
+		if (!(*ret)[i])
 			return -1;
-		}
 	}
 	return 0;
 }

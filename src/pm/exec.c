@@ -104,7 +104,7 @@ int exec_main(int argc, char **argv)
 		return fail(why);
 	keep_env();
 	plan.log_fd = fcntl(1, F_DUPFD_CLOEXEC, 10);
-	if (isolate_apply(&plan, LAUNCH_STATUS_FD, &failure) == 0) {
+	if (isolate_apply(&plan, &failure) == 0) {
 		isolate_exec(&plan, (const char *const *)command.v);
 		failure = (struct isolate_failure){ ISOLATE_EXEC, 0, errno };
 	}

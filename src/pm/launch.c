@@ -162,8 +162,8 @@ static bool isolated(const struct unit *u)
 	return false;
 }
 
-/* Checks the surroundings now, where a mistake has a name, and says how the process must be cloned. */
-static int plan_isolation(const struct unit *u, uint32_t *clone_flags, char why[160])
+/* Checks the surroundings now, where a mistake has a name. */
+static int plan_isolation(const struct unit *u, char why[160])
 {
 	static struct isolate_plan plan;
 	_cleanup_free_ const char **pairs = NULL;
@@ -180,7 +180,6 @@ static int plan_isolation(const struct unit *u, uint32_t *clone_flags, char why[
 		snprintf(why, 160, "%.150s", text);
 		return -1;
 	}
-	*clone_flags = (uint32_t)isolate_clone_flags(&plan);
 	isolate_plan_free(&plan);
 	return 0;
 }
@@ -199,7 +198,7 @@ static int fill(struct spawn *s, struct unit *u, const char *key, const struct s
 		add_string(s, &ignored, machine.self);
 		for (size_t i = 0; i < ARRAY_SIZE(args); i++)
 			add_string(s, &s->m.argc, args[i]);
-		return plan_isolation(u, &s->m.clone_flags, why);
+		return plan_isolation(u, why);
 	}
 	if (find_program(&path, argv->v[0], why) < 0)
 		return -1;
@@ -621,10 +620,12 @@ static void main_exited(struct unit *u, const struct wire *m)
 		if (u->state == PM_STARTING_FAIL)
 			return;
 	}
-	if (u->type == UNIT_RUN || u->type == UNIT_PM || u->state != PM_STARTING)
+	if (u->type == UNIT_RUN || u->type == UNIT_PM || u->state != PM_STARTING) {
 		event(u, PM_EV_GONE, why);
-	else
-		event(u, u->clean ? PM_EV_READY : PM_EV_UNREADY, why);
+		return;
+	}
+	event(u, u->clean ? PM_EV_READY : PM_EV_UNREADY, why);
+	u->clean = false; /* that was its start; going away later is no good end */
 }
 
 static void aux_exited(struct unit *u, enum wire_role role, int status)

@@ -62,6 +62,15 @@ static int append(const char *path, uint64_t max, const char *p, size_t n)
 	return done == (ssize_t)n ? 0 : -1;
 }
 
+static void append_unit(struct unit *u, const char *path, uint64_t max, struct buf *text)
+{
+	if (append(path, max, text->data, text->len) < 0)
+		u->log_flags |= DROPPED;
+	else
+		u->log_flags &= (uint8_t)~DROPPED;
+	buf_clear(text);
+}
+
 static void put(struct unit *u, const char *p, size_t n)
 {
 	_cleanup_buf_ struct buf path = BUF_INIT, text = BUF_INIT;
@@ -70,11 +79,14 @@ static void put(struct unit *u, const char *p, size_t n)
 	uint64_t max = 256 << 10;
 	char when[32];
 
+	if (size && parse_size("log-size", size, &max, &e) < 0)
+		max = 256 << 10;
+	home_path(&path, "units", u->id, "log");
 	log_time(when);
-	if (u->log_flags & DROPPED)
+	if (u->log_flags & DROPPED) {
 		buf_addf(&text, "%s%s pm: output was lost here: the log could not be written\n", u->log_flags & MIDLINE ? "\n" : "", when);
-	if (u->log_flags & DROPPED)
 		u->log_flags &= (uint8_t)~MIDLINE;
+	}
 	while (n > 0) {
 		const char *end = memchr(p, '\n', n);
 		size_t k = end ? (size_t)(end - p) + 1 : n;
@@ -85,14 +97,11 @@ static void put(struct unit *u, const char *p, size_t n)
 		u->log_flags = (uint8_t)(end ? u->log_flags & ~MIDLINE : u->log_flags | MIDLINE);
 		p += k;
 		n -= k;
+		if (text.len > 8192) /* the times make it longer than what was read: rotated in between */
+			append_unit(u, path.data, max, &text);
 	}
-	if (size && parse_size("log-size", size, &max, &e) < 0)
-		max = 256 << 10;
-	home_path(&path, "units", u->id, "log");
-	if (append(path.data, max, text.data, text.len) < 0)
-		u->log_flags |= DROPPED;
-	else
-		u->log_flags &= (uint8_t)~DROPPED;
+	if (text.len)
+		append_unit(u, path.data, max, &text);
 }
 
 void log_unit_note(struct unit *u, const char *text)

@@ -29,6 +29,7 @@ struct outgoing {
 	int fds[WIRE_FDS];
 	char more[];
 };
+static bool upgrading;
 static struct outgoing *out_first, **out_last = &out_first;
 
 static uint64_t clock_ms(void)
@@ -184,6 +185,7 @@ void machine_upgrade(void)
 
 	log_line("upgrade: %s is executed anew", machine.self);
 	home_flush();
+	upgrading = true;
 	machine_send(&m, NULL, 0, NULL, 0);
 }
 
@@ -197,6 +199,8 @@ static void become_watcher(void)
 	size_t n = 0;
 	int fd;
 
+	if (upgrading) /* it is the new program already, and starts our successor */
+		exit(0);
 	if (machine.core.closing || machine.kill_on_fatal) {
 		for (uint32_t i = 0; i < machine.core.nunits; i++)
 			if (machine.core.units[i] && machine.core.units[i]->pid > 0)

@@ -145,7 +145,7 @@ static enum outcome outcome(const struct unit *u, enum wait_kind k)
 		return down && !u->up ? DONE : NOT_YET;
 	case WAIT_END:
 	case WAIT_JOB:
-		if (!down || u->up)
+		if (!down || u->up || (u->state == PM_FAIL && u->clean)) /* a good end goes on to STOPPED at once */
 			return NOT_YET;
 		return u->state == PM_STOPPED ? DONE : FAILED;
 	case WAIT_RELOAD:

@@ -412,6 +412,7 @@ static void do_upgrade(void)
 	for (uint32_t i = 0; i < nslots; i++)
 		if (slots[i].used && slots[i].log_fd >= 0)
 			fcntl(slots[i].log_fd, F_SETFD, FD_CLOEXEC);
+	kill(machine, SIGKILL); /* it has prepared to go; a new one has not */
 }
 
 static void do_message(long n, const int *fds, size_t nfds)

@@ -93,7 +93,7 @@ int watch_spawn_init(void)
 
 /*
  * In the child: "PID START BOOTID" in jobs/JOB/pid. Written by the process itself, so that there is no instant in which it
- * exists and a pm that was killed cannot find it. /proc/self is seen from our namespace even in a new one.
+ * exists and a pm that was killed cannot find it.
  */
 static void write_pid_file(void)
 {
@@ -225,7 +225,7 @@ int watch_spawn(const struct wire *m, char *strings, size_t n, const int *fds, s
 	job.log_write = log[1];
 	job.error = 0;
 	job.start = 0;
-	pid = clone(child, stack + STACK_BYTES, CLONE_VM | CLONE_VFORK | SIGCHLD | (int)m->clone_flags, NULL);
+	pid = clone(child, stack + STACK_BYTES, CLONE_VM | CLONE_VFORK | SIGCHLD, NULL);
 	code = pid < 0 ? errno : job.error;
 	if (log[1] >= 0)
 		close(log[1]);

@@ -45,7 +45,6 @@ struct wire {
 	uint64_t unit;
 	uint64_t start; /* start time of pid, as in /proc/PID/stat */
 	int32_t pid, value;
-	uint32_t clone_flags;
 	uint16_t argc, envc; /* SPAWN: strings behind: path, argv, env */
 	uint8_t targets[WIRE_FDS]; /* SPAWN: the file descriptor numbers that the sent ones get */
 };
