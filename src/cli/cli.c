@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* From argv to an exit status: personalities, global options, the command, its error. */
 #include "cli/cli.h"
+#include "cli/cmd/cmd.h"
 
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -167,6 +168,11 @@ int cli_main(int argc, char **argv)
 	if (personality(argc ? argv[0] : NULL, &args) < 0)
 		return ERR_USAGE;
 	log_init(cli_program);
+	if (argc > 1 && !args.len && !strcmp(argv[1], "pm")) { /* has options and help of its own */
+		pm_exec(argv + 1, &err);
+		cli_report(err);
+		return (int)err->cls;
+	}
 	cli_signals_init();
 	if (argc > 1)
 		strv_addv(&args, (const char *const *)argv + 1);

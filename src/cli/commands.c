@@ -79,6 +79,7 @@ const struct command *const commands[] = {
 	&cmd_net_hosts,
 	&cmd_net_log,
 	&cmd_config_show,
+	&cmd_pm,
 	&cmd_doctor,
 	&cmd_completion,
 	&cmd_man,

@@ -98,7 +98,7 @@ int home_open(const char *path, struct error **err)
 
 int home_lock(struct error **err)
 {
-	int fd = open("lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	int fd = open("lock", O_RDONLY | O_CREAT | O_CLOEXEC, 0600);
 
 	if (fd < 0)
 		return error_errno(err, errno, "home: lock");

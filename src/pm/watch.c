@@ -205,12 +205,16 @@ static void kill_all(void)
 	say("some processes cannot be killed");
 }
 
+static void read_machine(void);
+
 static void machine_ended(int status)
 {
 	struct timespec now;
 	bool often;
 
 	machine = 0;
+	while (sock >= 0 && !ending) /* its last words, up to the end */
+		read_machine();
 	if (sock >= 0)
 		close(sock);
 	sock = -1;
@@ -463,7 +467,7 @@ static void read_machine(void)
 			break;
 		do_message(n, fds, nfds);
 	}
-	if (n == 0 && sock >= 0 && !ending) { /* it closed; SIGCHLD tells how it ended */
+	if ((n == 0 || (n < 0 && errno != EAGAIN) || (n < 0 && !machine)) && sock >= 0 && !ending) { /* it closed; SIGCHLD tells how it ended */
 		close(sock);
 		sock = -1;
 	}

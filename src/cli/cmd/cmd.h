@@ -34,4 +34,8 @@ int image_make_tiny_run(const struct cmd_args *a, struct error **err);
 int image_make_debian_run(const struct cmd_args *a, struct error **err);
 int image_import_run(const struct cmd_args *a, struct error **err);
 
+/* Becomes the program pm; returns only with an error. */
+int pm_exec(char **argv, struct error **err);
+extern const struct command cmd_pm;
+
 #endif
