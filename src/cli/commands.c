@@ -78,6 +78,7 @@ const struct command *const commands[] = {
 	&cmd_net_capture,
 	&cmd_net_hosts,
 	&cmd_net_log,
+	&cmd_net_proxy,
 	&cmd_config_show,
 	&cmd_pm,
 	&cmd_doctor,

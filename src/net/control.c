@@ -2,6 +2,7 @@
 /* DIR/control.sock: one JSON request a line, one JSON answer a line. */
 #include "net/capture.h"
 #include "net/faults.h"
+#include "net/reach.h"
 #include "net/trace.h"
 #include "net/zoneops.h"
 #include "base/cleanup.h"
@@ -24,6 +25,7 @@ struct client {
 	struct loop_src *src;
 	struct buf in;
 	json_t *back;	  /* a session's: faults to go back to when the client is gone */
+	struct reach *reach;
 	json_t *becoming; /* the request after which it only listens */
 };
 
@@ -98,6 +100,8 @@ static json_t *client_op(struct client *c, const char *op, const json_t *request
 		c->control->net->log_names = json_is_true(json_object_get(request, "on"));
 		return json_pack("{s:b}", "ok", 1);
 	}
+	if (!strcmp(op, "reach"))
+		return reach_op(c->control->net, &c->reach, request, err);
 	if (strcmp(op, "capture") || capture_check(c->control->net, request, err) < 0)
 		return NULL;
 	c->becoming = json_deep_copy(request);
@@ -153,6 +157,7 @@ static void end_session(struct client *c)
 static void client_end(struct client *c)
 {
 	end_session(c);
+	reach_end(c->control->net, &c->reach);
 	json_decref(c->becoming);
 	c->becoming = NULL;
 	loop_remove(c->src);

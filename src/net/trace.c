@@ -89,7 +89,7 @@ static void lead_on(struct trace *t, const struct zone *z, const struct port **s
 			through_nat(t, z->router);
 		*self = z->router->outer;
 	} else
-		t->end = z->outside ? "leaves by the host's network" : "dropped: the zone has no way out";
+		t->end = z->has_outside ? "leaves by the host's network" : "dropped: the zone has no way out";
 }
 
 /* At the outer side of a router. */
@@ -145,7 +145,6 @@ static struct port *port_of(const struct net *n, const char *node)
 
 static int destination(struct net *n, const struct port *from, const char *to, uint32_t *ret, struct error **err)
 {
-	_cleanup_error_ struct error *e = NULL;
 	struct in_addr a;
 	const char *node;
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* croft net GROUP play, capture: what goes on until it is ended. */
+/* croft net GROUP play, capture, proxy: what goes on until it is ended. */
 #include "cli/cli.h"
 #include "cli/cmd/cmd.h"
 
@@ -12,6 +12,7 @@
 #include "base/units.h"
 #include "group/group.h"
 #include "net/net.h"
+#include "net/proxy.h"
 #include "net/scenario.h"
 
 #include <errno.h>
@@ -135,6 +136,27 @@ static int capture_run(const struct cmd_args *a, struct error **err)
 	return 0;
 }
 
+/* ---- proxy ---- */
+
+static int proxy_cmd_run(const struct cmd_args *a, struct error **err)
+{
+	_cleanup_free_ char *dir = group_net_running(arg_words(a)->v[0], err);
+	struct proxy *p = dir ? proxy_new(dir, arg_str(a, "listen") ? arg_str(a, "listen") : "127.0.0.1:1080", arg_str(a, "zone"), err) : NULL;
+	int rc;
+
+	if (!p)
+		return -1;
+	log_info("SOCKS5 and HTTP CONNECT on port %u (socks5h://127.0.0.1:%u); Ctrl-C ends it", proxy_port(p), proxy_port(p));
+	rc = proxy_run(p, err);
+	proxy_free(p);
+	return rc;
+}
+
+static const struct opt proxy_opts[] = {
+	{ 0, "listen", OPT_STRING, "ADDRESS:PORT", "Where; default 127.0.0.1:1080; port 0: any free one", NULL },
+	{ 'z', "zone", OPT_STRING, "ZONE", "Into this zone, by its names; default: that of each machine", NULL },
+	OPT_END,
+};
 static const struct opt play_opts[] = {
 	{ 0, "seed", OPT_STRING, "N", "Seed of all chance; default: the group's", NULL },
 	OPT_END,
@@ -171,4 +193,15 @@ const struct command cmd_net_capture = {
 	.max_words = 1,
 	.run = capture_run,
 	.examples = "  croft net 2zone_sn capture --node sn -w sn.pcapng\n  croft net 2zone_sn capture -w - | tshark -r -",
+};
+const struct command cmd_net_proxy = {
+	.path = "net GROUP proxy",
+	.summary = "Let a browser into a group's network: SOCKS5 and HTTP CONNECT",
+	.help = "Until Ctrl-C. Names are resolved inside, so `http://sn/` works in a browser that uses it as a SOCKS5 proxy with remote DNS. "
+		"TCP over IPv4 to the group's machines, nothing else.",
+	.opts = proxy_opts,
+	.min_words = 1,
+	.max_words = 1,
+	.run = proxy_cmd_run,
+	.examples = "  croft net 2zone_sn proxy &\n  curl -x socks5h://127.0.0.1:1080 http://sn/",
 };
