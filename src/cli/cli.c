@@ -2,6 +2,7 @@
 /* From argv to an exit status: personalities, global options, the command, its error. */
 #include "cli/cli.h"
 #include "cli/cmd/cmd.h"
+#include "cli/vm/vm.h"
 
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -132,7 +133,7 @@ static int personality(const char *argv0, struct strv *args)
 {
 	const char *name = path_basename(argv0 ? argv0 : "croft");
 
-	if (!strcmp(name, "vm") || !strcmp(name, "pm") || !strcmp(name, "enve")) {
+	if (!strcmp(name, "pm") || !strcmp(name, "enve")) {
 		log_error("called as '%s': this command line is not part of version %s; use `croft help`", name,
 			CROFT_VERSION);
 		return -1;
@@ -174,6 +175,11 @@ int cli_main(int argc, char **argv)
 		return (int)err->cls;
 	}
 	cli_signals_init();
+	if (argc && !strcmp(path_basename(argv[0]), "vm")) {
+		cli_program = "vm";
+		log_init("vm");
+		return finish_output(vm_main(argc, argv));
+	}
 	if (argc > 1)
 		strv_addv(&args, (const char *const *)argv + 1);
 	if (args_parse(&a, (const char *const *)args.v, &err) < 0) {

@@ -134,6 +134,8 @@ static int list_read(const struct list *l, struct machine_def *d, const struct n
 	if (list->len > l->max)
 		return node_error(list, err, "%zu %s; %zu are possible", list->len, l->key, l->max);
 	list_clear(l, d);
+	if (l->fields == nic_fields)
+		d->bare_net = !list->len;
 	for (size_t i = 0; i < list->len; i++) {
 		void *item = list_add(l, d);
 		const char *mac;

@@ -75,6 +75,7 @@ struct machine_def {
 	size_t ndisks;
 	struct machine_nic *nics;
 	size_t nnics;
+	bool bare_net; /* no NIC at all, where an empty list means the default one; in documents `nics: []` */
 	struct machine_share *shares;
 	size_t nshares;
 	char *kernel, *initrd; /* started directly, without the disks' boot loader; absolute; NULL: those of the image */
@@ -174,6 +175,12 @@ char *machine_qmp(struct machine *m, const char *command, const char *arguments,
  * what and when it holds ("memory=1G: now").
  */
 int machine_set(struct machine *m, const struct strv *changes, struct strv *notes, struct error **err);
+/* Replaces the definition of a machine that does not run; disks that both have stay as they are. m->def is the new one then. */
+int machine_redefine(struct machine *m, struct machine_def *d, struct error **err);
+/* Whether the next run is the first one, in which a guest installs itself: CDs to be ejected are there, a reboot ends it. */
+int machine_set_first_run(const struct machine *m, bool first, struct error **err);
+/* A UEFI variable store (qcow2) at path, from the firmware's template. */
+int machine_make_nvram(const char *arch, const char *path, struct error **err);
 /* "[tcp:|udp:][ADDRESS:]HOSTPORT:GUESTPORT" as QEMU's hostfwd has it, "tcp:127.0.0.1:8080-:80"; new. */
 char *machine_forward_parse(const char *text, struct error **err);
 /*

@@ -74,7 +74,7 @@ static void resolve_disks(struct machine_def *d, const struct image *img)
 
 static void resolve_nics(struct machine_def *d)
 {
-	if (!d->nnics) {
+	if (!d->nnics && !d->bare_net) {
 		d->nics = xcalloc(1, sizeof(*d->nics));
 		d->nnics = 1;
 	}

@@ -120,6 +120,7 @@ static int nic_add(struct set *s, struct change *c, const char *value, struct er
 {
 	struct machine_nic *n = machine_def_add_nic(&s->def);
 
+	s->def.bare_net = false;
 	if (fields_set_all(nic_fields, "nic", "net", n, value, err) < 0)
 		return -1;
 	if (!strcmp(n->net, "group"))
@@ -136,6 +137,7 @@ static int nic_drop(struct set *s, struct change *c, const char *value, struct e
 	c->live.kind = LIVE_NIC_DROP;
 	c->live.last = c->live.index + 1 == s->def.nnics;
 	machine_def_drop(&s->def, "nics", c->live.index);
+	s->def.bare_net = !s->def.nnics;
 	return 0;
 }
 
@@ -415,4 +417,39 @@ int machine_set(struct machine *m, const struct strv *changes, struct strv *note
 	if (lock < 0)
 		return -1;
 	return set_locked(&s, changes, notes, err);
+}
+
+int machine_redefine(struct machine *m, struct machine_def *d, struct error **err)
+{
+	_cleanup_close_ int lock = machine_lock(m, err);
+	_cleanup_(set_clear) struct set s = { .m = m };
+	_cleanup_image_ struct image *img = NULL;
+	struct proc_id id;
+
+	if (lock < 0)
+		return -1;
+	if (machine_qemu(m, &id)) {
+		error_set(err, ERR_STATE, "machine %s: it is running", m->name);
+		return error_hint(err, "stop it first: croft vm stop %s", m->name);
+	}
+	if (d->image && !(img = image_open(d->image, err)))
+		return error_wrap(err, "machine %s", m->name);
+	if (machine_def_resolve(d, img, err) < 0 || machine_check_disks(d, err) < 0 || copy_def(d, &s.def, err) < 0 || write_def(&s, err) < 0)
+		return -1;
+	machine_def_clear(&m->def);
+	m->def = s.def;
+	s.def = (struct machine_def){ 0 };
+	return 0;
+}
+
+int machine_set_first_run(const struct machine *m, bool first, struct error **err)
+{
+	_cleanup_free_ char *path = machine_path(m, "first-run");
+
+	return first ? file_write(path, "", 0, 0600, err) : file_unlink(path, err);
+}
+
+int machine_make_nvram(const char *arch, const char *path, struct error **err)
+{
+	return qemu_make_nvram(arch, false, path, err);
 }

@@ -5,7 +5,9 @@
 #include "base/file.h"
 #include "base/proc.h"
 
+#include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define CONVERT_MS 60000
 
@@ -29,15 +31,32 @@ static const struct firmware {
 	{ "aarch64", "/usr/share/qemu/edk2-aarch64-code.fd", "/usr/share/qemu/edk2-arm-vars.fd", false },
 };
 
-static const struct firmware *find(const char *arch, bool secure, struct error **err)
+/* Size that the guest sees of a qcow2 file (its header, bytes 24 to 31, big endian; QEMU docs/interop/qcow2.txt); 0: none. */
+static uint64_t qcow2_size(const char *path)
 {
+	_cleanup_fclose_ FILE *f = fopen(path, "re");
+	unsigned char h[32];
+	uint64_t n = 0;
+
+	if (!f || fread(h, 1, sizeof(h), f) != sizeof(h) || memcmp(h, "QFI\xfb", 4))
+		return 0;
+	for (int i = 24; i < 32; i++)
+		n = n << 8 | h[i];
+	return n;
+}
+
+/* nvram, when it is there: only firmware fits whose variables have the same size; builds of 2 and of 4 MiB are about. */
+static const struct firmware *find(const char *arch, bool secure, const char *nvram, struct error **err)
+{
+	uint64_t size = nvram ? qcow2_size(nvram) : 0;
 	bool known = false;
+	struct stat st;
 
 	for (size_t i = 0; i < ARRAY_SIZE(firmwares); i++) {
 		if (strcmp(firmwares[i].arch, arch) || firmwares[i].secure != secure)
 			continue;
 		known = true;
-		if (file_exists(firmwares[i].code) && file_exists(firmwares[i].vars))
+		if (file_exists(firmwares[i].code) && stat(firmwares[i].vars, &st) == 0 && (!size || (uint64_t)st.st_size == size))
 			return &firmwares[i];
 	}
 	error_set(err, ERR_NOT_FOUND, "no UEFI firmware%s for %s is installed", secure ? " with secure boot" : "", arch);
@@ -49,7 +68,7 @@ static const struct firmware *find(const char *arch, bool secure, struct error *
 
 int qemu_add_uefi(struct strv *argv, const char *arch, bool secure, const char *nvram, const char **machine, struct error **err)
 {
-	const struct firmware *f = find(arch, secure, err);
+	const struct firmware *f = find(arch, secure, nvram, err);
 	_cleanup_free_ char *vars = NULL;
 
 	if (!f)
@@ -69,7 +88,7 @@ int qemu_add_uefi(struct strv *argv, const char *arch, bool secure, const char *
 
 int qemu_make_nvram(const char *arch, bool secure, const char *nvram, struct error **err)
 {
-	const struct firmware *f = find(arch, secure, err);
+	const struct firmware *f = find(arch, secure, NULL, err);
 
 	if (!f)
 		return -1;
