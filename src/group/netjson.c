@@ -11,26 +11,24 @@
 
 /* Names are checked (name_check), and words are ours: they need no quoting. What else comes from a file is quoted. */
 
-static void list(const struct node *map, const char *key, struct buf *b)
-{
-	const struct node *l = node_get(map, key);
-
-	if (!l)
-		return;
-	buf_addf(b, ",\"%s\":", key);
-	node_to_json(l, b);
-}
-
 static void dhcp(const struct group_zone *z, struct buf *b)
 {
 	static const char *const keys[] = { "dns", "ntp", "domain", "boot_server", "boot_file" };
 	const struct node *routes = node_get(z->dhcp, "routes");
+	bool first = true;
 
 	if (!z->dhcp)
 		return;
-	buf_adds(b, ",\"dhcp\":{\"given\":true");
-	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
-		list(z->dhcp, keys[i], b);
+	buf_adds(b, ",\"dhcp\":{");
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
+		const struct node *v = node_get(z->dhcp, keys[i]);
+
+		if (!v)
+			continue;
+		buf_addf(b, "%s\"%s\":", first ? "" : ",", keys[i]);
+		node_to_json(v, b);
+		first = false;
+	}
 	buf_adds(b, "},\"routes\":[");
 	for (size_t i = 0; routes && i < routes->len; i++) {
 		char net[32] = "", via[32] = "";

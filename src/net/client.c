@@ -194,7 +194,8 @@ int net_start(const char *dir, struct error **err)
 int net_stop(const char *dir, struct error **err)
 {
 	_cleanup_free_ char *path = path_join(dir, "net.pid"),
-			    *sock = path_join(dir, "control.sock"), *faults = path_join(dir, "faults.json");
+			    *sock = path_join(dir, "control.sock"), *faults = path_join(dir, "faults.json"),
+			    *state = path_join(dir, "net.state");
 	_cleanup_error_ struct error *e = NULL;
 	_cleanup_close_ int fd = -1;
 	struct proc_id id;
@@ -209,5 +210,8 @@ int net_stop(const char *dir, struct error **err)
 		}
 	}
 	/* What a killed one left. */
-	return file_unlink(path, err) < 0 || file_unlink(sock, err) < 0 || file_unlink(faults, err) < 0 ? -1 : 0;
+	return file_unlink(path, err) < 0 || file_unlink(sock, err) < 0 || file_unlink(faults, err) < 0 ||
+			       file_unlink(state, err) < 0
+		       ? -1
+		       : 0;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "net/faults.h"
+#include "net/forwards.h"
 #include "net/nat.h"
 #include "net/zone.h"
 #include "base/cleanup.h"
@@ -67,6 +68,8 @@ static void zone_free(struct net *n, struct zone *z)
 	outside_free(z->outside);
 	router_free(z->router);
 	free(z->routes);
+	free(z->dhcp.domain);
+	free(z->dhcp.boot_file);
 	free(z->name);
 	free(z->domain);
 	free(z);
@@ -164,34 +167,6 @@ static int start_outside(struct net *n, struct error **err)
 	return 0;
 }
 
-static int read_forwards(struct net *n, const json_t *list, struct error **err)
-{
-	json_t *j;
-	size_t i;
-
-	json_array_foreach(list, i, j)
-	{
-		json_int_t host_port = json_integer_value(json_object_get(j, "host_port"));
-		json_int_t port = json_integer_value(json_object_get(j, "port"));
-		struct port *to = NULL;
-		uint32_t ip = 0;
-
-		for (struct zone *z = n->zones; z && !to; z = z->next)
-			for (to = z->gw->next; to && strcmp(to->node, conf_text(j, "node"));)
-				to = to->next;
-		if (!to || !to->zone->outside || host_port < 1 || host_port > 65535 || port < 1 ||
-			port > 65535)
-			return error_set(err, ERR_USAGE,
-				"net.json: forward %zu to '%s' is not possible", i,
-				conf_text(j, "node"));
-		if (conf_ip(*conf_text(j, "host") ? conf_text(j, "host") : "127.0.0.1", &ip, err) < 0 ||
-			outside_forward(to->zone->outside, !strcmp(conf_text(j, "proto"), "udp"), ip,
-				(uint16_t)host_port, to->ip, (uint16_t)port, err) < 0)
-			return -1;
-	}
-	return 0;
-}
-
 static bool same_port(const struct port *a, const struct port *b)
 {
 	return a->kind == PORT_MACHINE && b->kind == PORT_MACHINE && !strcmp(a->socket, b->socket) && !memcmp(a->mac, b->mac, 6);
@@ -278,7 +253,7 @@ int net_load(struct net *n, struct error **err)
 	for (struct zone *z = n->zones; z; z = z->next)
 		z->net = n;
 	if (start_outside(n, err) < 0 ||
-		read_forwards(n, json_object_get(root, "forwards"), err) < 0 ||
+		forwards_load(n, json_object_get(root, "forwards"), err) < 0 ||
 		records_load(&n->records, json_object_get(root, "records"), err) < 0 || (n->faults && faults_load(n->faults, root, err) < 0))
 		rc = -1;
 	json_decref(root);

@@ -132,7 +132,8 @@ static json_t *handle(struct client *c, const char *line)
 		loop_stop(n->loop, 0);
 	} else {
 		answer = json_pack("{s:b, s:s}", "ok", 0, "error",
-			"not a request that is known: status, faults, link, cut, heal, seed, session, capture, trace, zones, nat, attach, reload, save, load, stop");
+			"not a request that is known: status, faults, link, cut, heal, seed, session, capture, trace, zones, nat, forwards, forward, "
+			"unforward, attach, reload, save, load, stop");
 	}
 	json_decref(request);
 	return answer;

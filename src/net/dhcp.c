@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* DHCP (RFC 2131, options: RFC 2132): the address of a machine is fixed, so an answer depends on
+/* DHCP (RFC 2131, options: RFC 2132, 3442): the address of a machine is fixed, so an answer depends on
  * the question alone. */
 #include "net/zone.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define FIXED 236 /* up to the cookie */
@@ -14,11 +15,16 @@ enum {
 	OPT_DNS = 6,
 	OPT_HOSTNAME = 12,
 	OPT_DOMAIN = 15,
+	OPT_MTU = 26,
+	OPT_NTP = 42,
 	OPT_REQUESTED = 50,
 	OPT_LEASE = 51,
 	OPT_OVERLOAD = 52,
 	OPT_TYPE = 53,
 	OPT_SERVER = 54,
+	OPT_BOOT_SERVER = 66,
+	OPT_BOOT_FILE = 67,
+	OPT_ROUTES = 121,
 	OPT_SEARCH_END = 255
 };
 
@@ -68,18 +74,69 @@ static void option32(uint8_t **o, uint8_t code, uint32_t v)
 	option(o, code, b, 4);
 }
 
+static void addresses(uint8_t **o, uint8_t code, const uint32_t *ip, size_t n)
+{
+	uint8_t b[4 * DHCP_LIST_MAX];
+
+	for (size_t i = 0; i < n; i++)
+		put32(b + 4 * i, ip[i]);
+	if (n)
+		option(o, code, b, 4 * n);
+}
+
+static uint8_t *classless(uint8_t *b, uint32_t prefix, uint32_t mask, uint32_t via)
+{
+	unsigned bits = (unsigned)__builtin_popcount(mask), bytes = (bits + 7) / 8;
+	uint8_t all[4];
+
+	put32(all, prefix);
+	*b++ = (uint8_t)bits;
+	memcpy(b, all, bytes);
+	put32(b + bytes, via);
+	return b + bytes + 4;
+}
+
+/* Whoever takes these looks at no router option: the way out is among them (RFC 3442). */
+static void routes(const struct zone *z, uint8_t **o)
+{
+	uint8_t b[9 * (DHCP_LIST_MAX + 1)], *at = b;
+
+	for (size_t i = 0; i < z->nroutes && i < DHCP_LIST_MAX; i++)
+		at = classless(at, z->routes[i].prefix, z->routes[i].mask, z->routes[i].via);
+	if (at == b)
+		return;
+	at = classless(at, 0, 0, z->gateway);
+	option(o, OPT_ROUTES, b, (size_t)(at - b));
+}
+
 static void settings(const struct port *p, uint8_t **o)
 {
 	const struct zone *z = p->zone;
-	size_t n = strlen(p->node), d = strlen(z->domain);
+	const struct dhcp_settings *s = &z->dhcp;
+	const char *domain = s->domain ? s->domain : z->domain;
+	size_t n = strlen(p->node), d = strlen(domain);
+	uint8_t mtu[2];
 
 	option32(o, OPT_MASK, z->mask);
 	option32(o, OPT_ROUTER, z->gateway);
-	option32(o, OPT_DNS, z->gateway);
+	addresses(o, OPT_DNS, s->ndns ? s->dns : &z->gateway, s->ndns ? s->ndns : 1);
+	addresses(o, OPT_NTP, s->ntp, s->nntp);
+	routes(z, o);
 	if (n && n < 64)
 		option(o, OPT_HOSTNAME, p->node, n);
 	if (d && d < 200)
-		option(o, OPT_DOMAIN, z->domain, d);
+		option(o, OPT_DOMAIN, domain, d);
+	put16(mtu, (uint16_t)z->mtu);
+	if (z->mtu && z->mtu != 1500)
+		option(o, OPT_MTU, mtu, 2);
+	if (s->boot_file && strlen(s->boot_file) < 128) {
+		char server[16];
+		uint32_t ip = s->boot_server ? s->boot_server : z->gateway;
+
+		snprintf(server, sizeof(server), "%u.%u.%u.%u", ip >> 24, ip >> 16 & 255, ip >> 8 & 255, ip & 255);
+		option(o, OPT_BOOT_FILE, s->boot_file, strlen(s->boot_file));
+		option(o, OPT_BOOT_SERVER, server, strlen(server));
+	}
 }
 
 /* OFFER, ACK, NAK or nothing (0). */
@@ -128,7 +185,9 @@ size_t dhcp_answer(const struct port *p, const uint8_t *m, size_t len, uint8_t *
 		put32(out + 12, ciaddr);
 	else if (type != NAK)
 		put32(out + 16, p->ip);
-	put32(out + 20, p->zone->gateway);
+	put32(out + 20, p->zone->dhcp.boot_server ? p->zone->dhcp.boot_server : p->zone->gateway);
+	if (p->zone->dhcp.boot_file && type != NAK)
+		strncpy((char *)out + 108, p->zone->dhcp.boot_file, 127);
 	put32(out + FIXED, COOKIE);
 	o = out + FIXED + 4;
 	option(&o, OPT_TYPE, &type, 1);

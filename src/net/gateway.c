@@ -85,23 +85,36 @@ static bool asked(struct zone *z, struct port *from, const struct ip4 *p)
 }
 
 /* To the gateway's own address. Answers to what comes in by a forward go to it too: slirp's hosts have it. */
-static void to_gateway(struct zone *z, struct port *from, const struct ip4 *p)
+static void to_gateway(struct zone *z, struct port *from, struct ip4 *p)
 {
-	if (asked(z, from, p))
+	if (!route_whole(z->net, p) || asked(z, from, p))
 		return;
 	if (p->proto == IPPROTO_ICMP)
 		route_answer_ping(z->gw, from->mac, p);
-	else if (z->outside && (p->proto == IPPROTO_TCP || p->proto == IPPROTO_UDP))
+	else if (z->outside && outside_answers(z->outside, p))
 		outside_input(z->outside, p->h, p->len);
 	else
 		route_refuse(z->gw, from->mac, p, 3, p->proto == IPPROTO_TCP || p->proto == IPPROTO_UDP ? 3 : 2, 0);
+}
+
+/* An address of the group that no router leads to is not looked for in the host's network, where it may be somebody else's. */
+static bool elsewhere_in_group(const struct zone *z, uint32_t dst)
+{
+	for (const struct zone *y = z->net->zones; y; y = y->next)
+		if ((dst & y->mask) == y->prefix)
+			return true;
+	return false;
 }
 
 static void lead_on(struct zone *z, struct port *from, struct ip4 *p)
 {
 	struct port *to = route_next(z->gw, p->dst);
 
-	if (!to && ((p->dst & z->mask) == z->prefix || (!z->router && !z->has_outside))) {
+	if (!to && !z->router && !z->has_outside && z->outside && route_whole(z->net, p) && outside_answers(z->outside, p)) {
+		outside_input(z->outside, p->h, p->len);
+		return;
+	}
+	if (!to && ((p->dst & z->mask) == z->prefix || (!z->router && (!z->has_outside || elsewhere_in_group(z, p->dst))))) {
 		route_refuse(z->gw, from->mac, p, 3, (p->dst & z->mask) == z->prefix, 0);
 		return;
 	}

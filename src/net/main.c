@@ -9,6 +9,7 @@
 #include "base/proc.h"
 #include "net/capture.h"
 #include "net/faults.h"
+#include "net/forwards.h"
 #include "net/frag.h"
 
 #include <errno.h>
@@ -132,6 +133,7 @@ int main(int argc, char **argv)
 	rc = serve(&n, &e);
 	if (rc < 0)
 		puts(e->msg);
+	forwards_clear(&n);
 	net_clear(&n);
 	frags_free(n.frags);
 	resolver_free(n.resolver);

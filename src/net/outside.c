@@ -2,7 +2,7 @@
 /*
  * The way out: libslirp turns packets into sockets of this process, without privileges. It hears IPv4 packets that the gateway leads
  * out, and nothing else: its own ARP is answered here, its DHCP, DNS and TFTP get no question. Machines reach what the host reaches,
- * but not the host's loopback, nor addresses that have a meaning on the host's own link alone.
+ * but not the host's loopback (which slirp takes the gateway's address for: only answers to what comes in by forwards go there), nor addresses that have a meaning on the host's own link alone.
  */
 #include "net/routing.h"
 #include "base/cleanup.h"
@@ -22,11 +22,19 @@ struct watch {
 	struct loop_src *src;
 };
 
+#define PEERS 256
+struct peer {
+	uint32_t inside, remote;
+	uint16_t port, remote_port;
+};
+
 struct outside {
 	struct zone *zone;
 	Slirp *slirp;
 	struct watch **watches; /* by fd; NULL: not watched */
 	size_t nwatches;
+	struct peer peers[PEERS]; /* who has asked machines by UDP through forwards */
+	size_t next_peer;
 	bool again; /* slirp has something to send and wants a turn for it */
 };
 
@@ -50,6 +58,45 @@ static void answer_arp(struct outside *o, const uint8_t *f, size_t len)
 	o->again = true;
 }
 
+static bool known_peer(const struct outside *o, const struct peer *p)
+{
+	for (size_t i = 0; i < PEERS; i++)
+		if (o->peers[i].inside == p->inside && o->peers[i].port == p->port && o->peers[i].remote == p->remote &&
+			o->peers[i].remote_port == p->remote_port)
+			return true;
+	return false;
+}
+
+static void note_peer(struct outside *o, const uint8_t *ip, size_t n)
+{
+	struct peer p = { .remote = get32(ip + 12), .inside = get32(ip + 16) };
+	size_t hlen = (size_t)(ip[0] & 15) * 4;
+
+	if (ip[9] != IPPROTO_UDP || n < hlen + 4 || (get16(ip + 6) & IP4_OFFSET))
+		return;
+	p.remote_port = get16(ip + hlen);
+	p.port = get16(ip + hlen + 2);
+	if (known_peer(o, &p))
+		return;
+	o->peers[o->next_peer] = p;
+	o->next_peer = (o->next_peer + 1) % PEERS;
+}
+
+bool outside_answers(const struct outside *o, const struct ip4 *p)
+{
+	const uint8_t *t = p->h + p->hlen;
+	struct peer peer = { .inside = p->src, .remote = p->dst };
+
+	if ((p->frag & (IP4_MF | IP4_OFFSET)) || p->len - p->hlen < UDP_BYTES)
+		return false;
+	/* All but the first segment of a connection that begins here (SYN alone): slirp knows which there are. */
+	if (p->proto == IPPROTO_TCP)
+		return p->len - p->hlen >= TCP_BYTES && (t[13] & 0x12) != 2;
+	peer.port = get16(t);
+	peer.remote_port = get16(t + 2);
+	return p->proto == IPPROTO_UDP && known_peer(o, &peer);
+}
+
 static ssize_t send_packet(const void *p, size_t n, void *arg)
 {
 	struct outside *o = arg;
@@ -57,8 +104,12 @@ static ssize_t send_packet(const void *p, size_t n, void *arg)
 
 	if (n >= ETH_BYTES && get16(f + 12) == ETHERTYPE_ARP)
 		answer_arp(o, f, n);
-	else if (n >= ETH_BYTES && get16(f + 12) == ETHERTYPE_IPV4)
-		gateway_from_outside(o->zone, f + ETH_BYTES, n - ETH_BYTES);
+	if (n < ETH_BYTES + IP4_BYTES || get16(f + 12) != ETHERTYPE_IPV4)
+		return (ssize_t)n;
+	/* Answers to what went out need no such note. */
+	if (get32(f + ETH_BYTES + 12) == o->zone->gateway || !o->zone->has_outside)
+		note_peer(o, f + ETH_BYTES, n - ETH_BYTES);
+	gateway_from_outside(o->zone, f + ETH_BYTES, n - ETH_BYTES);
 	return (ssize_t)n;
 }
 
@@ -157,13 +208,11 @@ struct outside *outside_new(struct zone *z)
 	struct outside *o = xcalloc(1, sizeof(*o));
 	SlirpConfig c = { .version = 3,
 		.in_enabled = true,
-		.disable_host_loopback = true,
 		.disable_dns = true,
 		.if_mtu = 1500,
 		.if_mru = 1500 };
 
 	o->zone = z;
-	c.restricted = !z->has_outside; /* forwards into the zone, and nothing out of it */
 	c.vnetwork.s_addr = htonl(z->prefix);
 	c.vnetmask.s_addr = htonl(z->mask);
 	c.vhost.s_addr = htonl(z->gateway);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Of a zone in net.json: {"router":{"to":"wan","address":"10.2.0.7","name":"home-router","nat":{..}},"routes":[{"prefix":"10.9.0.0/16",
- * "via":"10.1.2.7"}]}. Without "nat" addresses are not translated. "nat": {"mapping","filtering": "independent", "address",
+ * "via":"10.1.2.7"}],
+ * "dhcp":{"dns":["10.1.2.9"],"ntp":[],"domain":"x.test","boot_server":"10.1.2.9","boot_file":"pxelinux.0"}}. Without "nat" addresses are not translated. "nat": {"mapping","filtering": "independent", "address",
  * "address-port"; "hairpin","refresh_inbound","preserve_ports": booleans; "port_min","port_max","max_flows","max_host_flows";
  * "udp","tcp","transitory","icmp": seconds; "maps":[{"proto":"tcp","port":443,"address":"10.1.2.9","to_port":443}]}.
  */
@@ -160,11 +161,40 @@ static int read_routes(struct zone *z, const json_t *list, struct error **err)
 	return 0;
 }
 
+static int read_addresses(const json_t *list, uint32_t *ip, size_t *n, struct error **err)
+{
+	const json_t *j;
+	size_t i;
+
+	json_array_foreach(list, i, j)
+	{
+		if (*n == DHCP_LIST_MAX)
+			return error_set(err, ERR_USAGE, "net.json: more than %d servers", DHCP_LIST_MAX);
+		if (conf_ip(json_is_string(j) ? json_string_value(j) : "", &ip[(*n)++], err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int read_dhcp(struct dhcp_settings *s, const json_t *j, struct error **err)
+{
+	if (*conf_text(j, "domain"))
+		s->domain = xstrdup(conf_text(j, "domain"));
+	if (*conf_text(j, "boot_file"))
+		s->boot_file = xstrdup(conf_text(j, "boot_file"));
+	if (*conf_text(j, "boot_server") && conf_ip(conf_text(j, "boot_server"), &s->boot_server, err) < 0)
+		return -1;
+	return read_addresses(json_object_get(j, "dns"), s->dns, &s->ndns, err) < 0 ||
+			       read_addresses(json_object_get(j, "ntp"), s->ntp, &s->nntp, err) < 0
+		       ? -1
+		       : 0;
+}
+
 int router_read(struct zone *z, const json_t *j, struct error **err)
 {
 	const json_t *router = json_object_get(j, "router");
 
-	if (read_routes(z, json_object_get(j, "routes"), err) < 0)
+	if (read_routes(z, json_object_get(j, "routes"), err) < 0 || read_dhcp(&z->dhcp, json_object_get(j, "dhcp"), err) < 0)
 		return -1;
 	return json_is_object(router) ? read_router(z, router, err) : 0;
 }

@@ -36,6 +36,8 @@ void route_answer_ping(struct port *self, const uint8_t *mac, const struct ip4 *
 void route_answer_arp(struct port *self, const uint8_t *frame, size_t len);
 /* From the gateway to the router of its zone and on. */
 void router_out(struct router *r, const uint8_t *mac, struct ip4 *p);
+/* Whether the packet answers what came in by a forward. */
+bool outside_answers(const struct outside *o, const struct ip4 *p);
 /* An IPv4 packet from the host's network (outside.c), into the zone. */
 void gateway_from_outside(struct zone *z, const uint8_t *ip, size_t len);
 

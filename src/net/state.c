@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What of a network lives longer than its process: DIR/net.state, {"version":1,"nat":{"ZONE":{..}}} (nat.h). Leases need no keeping:
+ * What of a network lives longer than its process: DIR/net.state, {"version":1,"nat":{"ZONE":{..}},"forwards":[..]} (nat.h, forwards.h). Leases need no keeping:
  * every address is fixed. Written every few seconds while something changes and at the end, read at the beginning; a group's snapshot
  * takes a copy along (operations "save" and "load").
  */
@@ -8,11 +8,13 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/path.h"
+#include "net/forwards.h"
 #include "net/nat.h"
 #include "net/zone.h"
 
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 #define STATE_MAX ((size_t)256 << 20)
 #define EVERY_NS 2000000000u
@@ -34,7 +36,8 @@ static uint64_t opened(const struct net *n)
 
 int state_save(struct net *n, const char *path, struct error **err)
 {
-	json_t *nat = json_object(), *root = json_pack("{s:i, s:o}", "version", 1, "nat", nat);
+	json_t *nat = json_object(), *root = json_pack("{s:i, s:I, s:o, s:o}", "version", 1, "time", (json_int_t)time(NULL), "nat", nat,
+		"forwards", forwards_json(n, true));
 	_cleanup_free_ char *text = NULL;
 
 	for (const struct zone *z = n->zones; z; z = z->next)
@@ -45,11 +48,14 @@ int state_save(struct net *n, const char *path, struct error **err)
 	return text ? file_write(path, text, strlen(text), 0600, err) : error_set(err, ERR_FAILED, "%s: no memory", path);
 }
 
-int state_load(struct net *n, const char *path, struct error **err)
+/* aged: flows have grown older by the time since. */
+static int load(struct net *n, const char *path, bool aged, struct error **err)
 {
 	_cleanup_buf_ struct buf b = BUF_INIT;
 	json_error_t je;
 	json_t *root, *nat;
+	uint64_t now = loop_now();
+	time_t age;
 	int rc = 0;
 
 	if (file_read(path, STATE_MAX, &b, err) < 0)
@@ -60,14 +66,41 @@ int state_load(struct net *n, const char *path, struct error **err)
 	if (json_integer_value(json_object_get(root, "version")) != 1)
 		rc = error_set(err, ERR_USAGE, "%s: not the state of a network, or that of a newer croft", path);
 	nat = json_object_get(root, "nat");
+	age = time(NULL) - (time_t)json_integer_value(json_object_get(root, "time"));
+	if (aged && age > 0)
+		now -= (uint64_t)age * 1000000000 < now ? (uint64_t)age * 1000000000 : now;
 	for (struct zone *z = n->zones; rc == 0 && z; z = z->next)
 		if (z->router && z->router->nat) {
 			nat_reset(z->router->nat);
-			if (nat_load(z->router->nat, json_object_get(nat, z->name), loop_now()) < 0)
+			if (nat_load(z->router->nat, json_object_get(nat, z->name), now) < 0)
 				rc = error_set(err, ERR_USAGE, "%s: zone %s: not a table of NAT", path, z->name);
 		}
 	json_decref(root);
 	return rc;
+}
+
+int state_load(struct net *n, const char *path, struct error **err)
+{
+	return load(n, path, false, err);
+}
+
+/* Forwards that were added while the process ran that has ended now. */
+static void load_forwards(struct net *n, const char *path)
+{
+	_cleanup_buf_ struct buf b = BUF_INIT;
+	_cleanup_error_ struct error *e = NULL;
+	json_t *root = file_read(path, STATE_MAX, &b, &e) < 0 ? NULL : json_loads(buf_str(&b), 0, NULL);
+	const json_t *j;
+	size_t i;
+
+	json_array_foreach(json_object_get(root, "forwards"), i, j)
+	{
+		_cleanup_error_ struct error *why = NULL;
+
+		if (forward_add(n, j, &why) < 0)
+			log_warn("%s; the forward is gone", why->msg);
+	}
+	json_decref(root);
 }
 
 /* A file that is wrong is no reason to have no network. */
@@ -76,8 +109,9 @@ void state_begin(struct net *n)
 	_cleanup_free_ char *path = path_join(n->dir, "net.state");
 	_cleanup_error_ struct error *e = NULL;
 
-	if (file_exists(path) && state_load(n, path, &e) < 0)
+	if (file_exists(path) && load(n, path, true, &e) < 0)
 		log_warn("%s; connections through NAT begin anew", e->msg);
+	load_forwards(n, path);
 	n->saved = opened(n);
 }
 
@@ -86,7 +120,7 @@ void state_end(struct net *n)
 	_cleanup_free_ char *path = path_join(n->dir, "net.state");
 	_cleanup_error_ struct error *e = NULL;
 
-	if (opened(n) && state_save(n, path, &e) < 0)
+	if ((opened(n) || n->nforwards || file_exists(path)) && state_save(n, path, &e) < 0)
 		log_warn("%s", e->msg);
 }
 

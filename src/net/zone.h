@@ -31,6 +31,7 @@ struct faults;
 struct link;
 struct outside;
 struct resolver;
+struct forward;
 
 enum port_kind {
 	PORT_MACHINE, /* behind a socket */
@@ -84,6 +85,14 @@ struct route {
 	uint32_t prefix, mask, via;
 };
 
+#define DHCP_LIST_MAX 8
+/* What DHCP says beyond the zone's own; nothing given: NULL, 0. */
+struct dhcp_settings {
+	uint32_t dns[DHCP_LIST_MAX], ntp[DHCP_LIST_MAX], boot_server;
+	size_t ndns, nntp;
+	char *domain, *boot_file;
+};
+
 struct zone {
 	struct net *net;
 	char *name, *domain;
@@ -98,6 +107,7 @@ struct zone {
 	struct router *router;	 /* to another zone, or NULL */
 	struct route *routes;
 	size_t nroutes;
+	struct dhcp_settings dhcp;
 	struct zone *next;
 };
 
@@ -112,6 +122,8 @@ struct net {
 	bool log_names; /* each question that a machine asks */
 	uint32_t origin; /* id of the node whose frame is on its way; 0: none's */
 	struct loop_src *retry; /* runs only while a port is not connected */
+	struct forward *forwards;
+	size_t nforwards;
 	struct frags *frags;
 	struct loop_src *tick; /* each second */
 	uint64_t saved, save_after;

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Requests about zones and routers: {"op":"zones"}; {"op":"nat","zone":Z}, the table of its router; {"op":"save","file":PATH},
+ * {"op":"forwards"}; {"op":"forward","proto":..,"host":..,"host_port":..,"node":..,"port":..}, {"op":"unforward",..};
  * {"op":"load","file":PATH}: what lives longer than the process, see state.c.
  */
 #include "net/zoneops.h"
 #include "base/mem.h"
+#include "net/forwards.h"
 #include "net/nat.h"
 #include "net/zone.h"
 
@@ -70,11 +72,17 @@ json_t *zone_op(struct net *n, const char *op, const json_t *request, struct err
 {
 	const char *file = json_string_value(json_object_get(request, "file"));
 	bool save = !strcmp(op, "save");
+	int rc;
 
 	if (!strcmp(op, "zones"))
 		return zones(n);
 	if (!strcmp(op, "nat"))
 		return table(n, json_string_value(json_object_get(request, "zone")), err);
+	if (!strcmp(op, "forwards") || !strcmp(op, "forward") || !strcmp(op, "unforward")) {
+		rc = op[0] == 'u' ? forward_remove(n, request, err) : op[7] ? 0 : forward_add(n, request, err);
+		n->saved = UINT64_MAX; /* to be written */
+		return rc < 0 ? NULL : json_pack("{s:b, s:o}", "ok", 1, "forwards", forwards_json(n, false));
+	}
 	if (!save && strcmp(op, "load"))
 		return NULL;
 	if (!file || *file != '/') {

@@ -139,6 +139,33 @@ static void cut_and_strange_dhcp_is_ignored(void **s)
 	fixture_end(f);
 }
 
+static void a_zone_may_say_more(void **s)
+{
+	struct fixture *f = fixture();
+	struct route route = { 0x0a090000, 0xffff0000, 0x0a010207 };
+	uint8_t m[600], out[1472];
+	bool broadcast;
+	size_t n;
+
+	f->zone.mtu = 1400;
+	f->zone.routes = &route;
+	f->zone.nroutes = 1;
+	f->zone.dhcp = (struct dhcp_settings){ .dns = { 0x01010101, 0x02020202 }, .ndns = 2, .ntp = { 0x03030303 }, .nntp = 1,
+		.boot_server = 0x0a010209, .boot_file = (char *)"pxelinux.0", .domain = (char *)"x.test" };
+	n = dhcp_answer(&f->sn, m, dhcp(m, &f->sn, 0, discover, sizeof(discover)), out, sizeof(out), &broadcast);
+	assert_memory_equal(find_option(out, n, 6), "\010\1\1\1\1\2\2\2\2", 9);
+	assert_memory_equal(find_option(out, n, 42), "\4\3\3\3\3", 5);
+	assert_memory_equal(find_option(out, n, 26), "\2\x05\x78", 3);
+	assert_memory_equal(find_option(out, n, 15), "\6x.test", 7);
+	assert_memory_equal(find_option(out, n, 67), "\012pxelinux.0", 11);
+	assert_memory_equal(find_option(out, n, 66), "\01010.1.2.9", 9);
+	/* The default route last, for those that look at nothing else (RFC 3442). */
+	assert_memory_equal(find_option(out, n, 121), "\014\020\012\011\012\1\2\7\0\012\1\2\1", 13);
+	assert_int_equal(get32(out + 20), 0x0a010209);
+	assert_string_equal((char *)out + 108, "pxelinux.0");
+	fixture_end(f);
+}
+
 /* "a.b" with type as a question with id 0xabcd. */
 static size_t question(uint8_t *m, const char *name, uint16_t type)
 {
@@ -350,6 +377,7 @@ int main(void)
 		cmocka_unit_test(discover_gets_the_fixed_address),
 		cmocka_unit_test(requests_for_others_addresses_are_refused),
 		cmocka_unit_test(cut_and_strange_dhcp_is_ignored),
+		cmocka_unit_test(a_zone_may_say_more),
 		cmocka_unit_test(names_of_the_group),
 		cmocka_unit_test(names_that_the_file_adds),
 		cmocka_unit_test(long_answers_are_cut_to_what_the_asker_takes),
