@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "net/faults.h"
 #include "net/forwards.h"
+#include "net/ip6.h"
 #include "net/nat.h"
 #include "net/zone.h"
 #include "base/cleanup.h"
@@ -95,6 +96,23 @@ static struct zone *find_zone(struct net *n, const char *name)
 	return NULL;
 }
 
+/* "fd00:1:2:3::/64"; the gateway is ::1 in it. */
+static int read_prefix6(struct zone *z, const char *s, struct error **err)
+{
+	size_t n = strlen(s);
+	_cleanup_free_ char *text = n > 3 && !strcmp(s + n - 3, "/64") ? xstrndup(s, n - 3) : NULL;
+
+	if (!n)
+		return 0;
+	if (!text || inet_pton(AF_INET6, text, z->prefix6) != 1)
+		return error_set(err, ERR_USAGE, "net.json: prefix6 '%s' is not ADDRESS/64", s);
+	memset(z->prefix6 + 8, 0, 8);
+	z->v6 = z->gw->has_ip6 = true;
+	memcpy(z->gw->ip6, z->prefix6, 16);
+	z->gw->ip6[15] = 1;
+	return 0;
+}
+
 /* Everything is read into a second net first; only when it is whole does it take the first one's
  * place. */
 static int read_zone(struct net *n, const json_t *j, struct error **err)
@@ -123,6 +141,8 @@ static int read_zone(struct net *n, const json_t *j, struct error **err)
 	z->gw = xcalloc(1, sizeof(*z->gw));
 	*z->gw = (struct port){ .zone = z, .kind = PORT_GATEWAY, .node = xstrdup("gateway"), .ip = z->gateway, .fd = -1 };
 	memcpy(z->gw->mac, z->gateway_mac, 6);
+	if (read_prefix6(z, conf_text(j, "prefix6"), err) < 0)
+		return -1;
 	z->ports = z->gw;
 	return 0;
 }
@@ -151,6 +171,9 @@ static int read_port(struct net *n, const json_t *j, struct error **err)
 	if (parse_mac(conf_text(j, "mac"), p->mac, err) < 0 ||
 		conf_ip(conf_text(j, "address"), &p->ip, err) < 0)
 		return -1;
+	p->has_ip6 = z->v6;
+	if (z->v6)
+		ip6_address(z->prefix6, p->mac, p->ip6);
 	return 0;
 }
 
@@ -195,6 +218,8 @@ static void keep_connections(struct net *old, struct net *new)
 			fresh->names = (struct strv)STRV_INIT;
 			kept->ip = fresh->ip;
 			kept->trusted = fresh->trusted;
+			kept->has_ip6 = fresh->has_ip6;
+			memcpy(kept->ip6, fresh->ip6, 16);
 			kept->zone = z;
 			kept->next = fresh->next;
 			port_free(fresh);

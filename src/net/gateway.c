@@ -2,6 +2,7 @@
 /*
  * A zone's gateway: answers ARP, ping, DHCP and DNS at its address and leads on what is for elsewhere.
  */
+#include "net/ip6.h"
 #include "net/routing.h"
 
 #include <string.h>
@@ -141,6 +142,8 @@ void gateway_deliver(struct port *gw, const uint8_t *f, size_t len)
 		route_answer_arp(gw, f, len);
 		return;
 	}
+	if (get16(f + 12) == ETHERTYPE_IPV6)
+		ip6_deliver(gw, f, len);
 	if (get16(f + 12) != ETHERTYPE_IPV4)
 		return;
 	h = net_hop(z->net);

@@ -165,7 +165,7 @@ void resolver_ask(struct resolver *r, struct zone *z, const uint8_t mac[6], uint
 	struct pending *p = NULL;
 	unsigned own = 0;
 
-	for (size_t i = 0; i < PENDING; i++) {
+	for (size_t i = 0; r && i < PENDING; i++) {
 		if (!r->pending[i].zone)
 			p = &r->pending[i];
 		else

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A router between two zones: the gateway of the inner one, and an address in the outer one. */
 #include "base/mem.h"
+#include "net/filter6.h"
+#include "net/ip6.h"
 #include "net/nat.h"
 #include "net/routing.h"
 
@@ -104,6 +106,8 @@ void router_deliver(struct port *outer, const uint8_t *f, size_t len)
 		route_answer_arp(outer, f, len);
 		return;
 	}
+	if (get16(f + 12) == ETHERTYPE_IPV6)
+		ip6_deliver(outer, f, len);
 	if (get16(f + 12) != ETHERTYPE_IPV4 || (f[0] & 1))
 		return;
 	h = net_hop(outer->zone->net);
@@ -127,5 +131,6 @@ void router_free(struct router *r)
 	if (!r)
 		return;
 	nat_free(r->nat);
+	filter6_free(r->filter6);
 	free(r);
 }

@@ -7,6 +7,8 @@
  * "udp","tcp","transitory","icmp": seconds; "maps":[{"proto":"tcp","port":443,"address":"10.1.2.9","to_port":443}]}.
  */
 #include "base/mem.h"
+#include "net/filter6.h"
+#include "net/ip6.h"
 #include "net/nat.h"
 #include "net/zone.h"
 
@@ -97,7 +99,8 @@ static int read_nat(struct router *r, const json_t *j, struct error **err)
 	c.port_min = (uint16_t)min;
 	c.port_max = (uint16_t)max;
 	r->nat = nat_new(&c);
-	if (!r->nat)
+	r->filter6 = r->inside->v6 ? filter6_new() : NULL;
+	if (!r->nat || (r->inside->v6 && !r->filter6))
 		return error_set(err, ERR_FAILED, "router of zone %s: no memory for its tables", r->inside->name);
 	return read_maps(r->nat, json_object_get(j, "maps"), err);
 }
@@ -139,6 +142,9 @@ static int read_router(struct zone *z, const json_t *j, struct error **err)
 	p->mac[0] = 0x52;
 	p->mac[1] = 0x56; /* beside the gateways, see read_zone */
 	put32(p->mac + 2, p->ip);
+	p->has_ip6 = to->v6;
+	if (to->v6)
+		ip6_address(to->prefix6, p->mac, p->ip6);
 	return json_is_object(json_object_get(j, "nat")) ? read_nat(r, json_object_get(j, "nat"), err) : 0;
 }
 

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/path.h"
 #include "net/forwards.h"
+#include "net/ip6.h"
 #include "net/nat.h"
 #include "net/zone.h"
 
@@ -18,6 +19,7 @@
 
 #define STATE_MAX ((size_t)256 << 20)
 #define EVERY_NS 2000000000u
+#define ADVERTISE_NS 60000000000u
 #define SHARE 50 /* of the time at most a 50th goes into writing */
 
 static uint64_t opened(const struct net *n)
@@ -131,6 +133,11 @@ void state_tick(struct net *n)
 	for (struct zone *z = n->zones; z; z = z->next)
 		if (z->router && z->router->nat)
 			nat_expire(z->router->nat, begin);
+	for (struct zone *z = n->zones; z && begin >= n->advertise_after; z = z->next)
+		if (z->v6)
+			ip6_advertise(z, NULL);
+	if (begin >= n->advertise_after)
+		n->advertise_after = begin + ADVERTISE_NS;
 	changed = opened(n);
 	if (changed == n->saved || begin < n->save_after)
 		return;

@@ -78,6 +78,7 @@ struct router {
 	struct zone *inside, *to;
 	struct port *outer;
 	struct nat *nat; /* NULL: none, all addresses are known on both sides */
+	struct filter6 *filter6;
 	uint64_t dropped;
 };
 /* To a machine that is a router itself. */
@@ -99,6 +100,8 @@ struct zone {
 	uint32_t prefix, mask, gateway; /* host byte order */
 	unsigned prefix_len;
 	uint8_t gateway_mac[6];
+	bool v6;
+	uint8_t prefix6[16]; /* of 64 bits */
 	unsigned mtu;
 	bool has_outside;
 	struct port *ports;	 /* the gateway's first */
@@ -126,7 +129,7 @@ struct net {
 	size_t nforwards;
 	struct frags *frags;
 	struct loop_src *tick; /* each second */
-	uint64_t saved, save_after;
+	uint64_t saved, save_after, advertise_after;
 	uint8_t *hop_space;	/* room for a frame for each router that a packet is inside of; see net_hop */
 	unsigned hops;
 };

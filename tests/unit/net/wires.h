@@ -186,7 +186,7 @@ static void wire_send4(int from, uint8_t proto, uint32_t src, uint32_t dst, uint
 }
 
 /* Each frame of a machine is dealt with in its order, wholly: when the answer is here, all before it has been. */
-static void wire_settle(int at)
+static _unused_ void wire_settle(int at)
 {
 	static uint8_t r[70000];
 	uint8_t m[8] = { 8, 0, 0, 0, 0x77, 0x77 };
@@ -204,7 +204,7 @@ struct datagram {
 	uint8_t data[2048];
 };
 
-static void udp_send(int from, uint32_t src, uint16_t src_port, uint32_t dst, uint16_t dst_port, const void *data, size_t n)
+static _unused_ void udp_send(int from, uint32_t src, uint16_t src_port, uint32_t dst, uint16_t dst_port, const void *data, size_t n)
 {
 	uint8_t l4[2048];
 
@@ -216,7 +216,7 @@ static void udp_send(int from, uint32_t src, uint16_t src_port, uint32_t dst, ui
 }
 
 /* The next datagram, its checksums right; false at once when none has come. */
-static bool udp_receive(int at, struct datagram *d, bool wait)
+static _unused_ bool udp_receive(int at, struct datagram *d, bool wait)
 {
 	static uint8_t f[70000];
 	struct ip4 p;
