@@ -20,6 +20,7 @@
 
 #define PORT_WAIT_MS 100
 #define BUTTONS_MAX 4
+#define BUTTON_SCANS 10
 
 static void mount_one(
 	const char *type, const char *where, unsigned long flags, const char *options)
@@ -96,24 +97,71 @@ static void prepare(struct guest *g, struct modules *m)
 	g->ready = true;
 }
 
+/* A word of the kernel's command line. */
+static bool told(const char *word)
+{
+	char line[4096], *save = NULL;
+
+	if (read_text("/proc/cmdline", line, sizeof(line)) < 0)
+		return false;
+	for (char *w = strtok_r(line, " ", &save); w; w = strtok_r(NULL, " ", &save))
+		if (strcmp(w, word) == 0)
+			return true;
+	return false;
+}
+
+/*
+ * The boot is done, and as fast as ever, when pm becomes process 1: we go on in a child, which pm takes for its unit
+ * croft-guest. The child waits until pm is there; without a pm we stay what we are.
+ */
+static void hand_over(struct guest *g)
+{
+	char number[16], c;
+	const char *argv[] = { "pm", "init", "--prepared", "--adopt", number, NULL };
+	int go[2];
+	pid_t pid;
+
+	if (pipe2(go, O_CLOEXEC) < 0)
+		return;
+	pid = fork();
+	if (pid == 0) {
+		close(go[1]);
+		if (read(go[0], &c, 1) != 0)
+			_exit(1);
+		close(go[0]);
+		setsid();
+		g->pid1 = false;
+		return;
+	}
+	close(go[0]);
+	if (pid > 0) {
+		snprintf(number, sizeof(number), "%d", (int)pid);
+		execv("/sbin/pm", (char *const *)argv); /* closes the pipe */
+	}
+	say("/sbin/pm: %s; going on without", strerror(errno));
+	if (write(go[1], "x", 1) < 0)
+		say("%s", strerror(errno));
+	close(go[1]);
+}
+
 static void run(struct guest *g)
 {
 	struct pollfd extra[BUTTONS_MAX + 1];
 	int buttons[BUTTONS_MAX];
-	size_t nbuttons = 0, scan = 0;
+	size_t nbuttons = 0, scan = g->pid1 ? 0 : BUTTON_SCANS; /* another process 1 looks at them itself */
 	struct console c = { .fd = -1 };
 
 	console_open(&c);
 	for (;;) {
 		/* Buttons come with modules that are loaded in the background. */
-		if (!nbuttons && scan < 10)
+		if (!nbuttons && scan < BUTTON_SCANS)
 			nbuttons = buttons_open(buttons, BUTTONS_MAX);
 		for (size_t i = 0; i < nbuttons; i++)
 			extra[i] = (struct pollfd){ .fd = buttons[i], .events = POLLIN };
 		extra[nbuttons] = (struct pollfd){ .fd = c.fd, .events = POLLIN };
 		if (g->port < 0)
 			find_port(g, 0);
-		serve_turn(g, g->power ? 10 : g->port < 0 ? 200 : !nbuttons && scan++ < 10 ? 500 : c.fd < 0 ? 1000 : -1,
+		serve_turn(g, g->power ? 10 : g->port < 0 ? 200 : !nbuttons && scan++ < BUTTON_SCANS ? 500 : c.fd < 0 ? 1000 : -1,
 			extra, nbuttons + 1);
 		for (size_t i = 0; i < nbuttons; i++)
 			if ((extra[i].revents & POLLIN) && button_pressed(extra[i].fd))
@@ -138,6 +186,8 @@ int boot_main(void)
 		reboot(RB_POWER_OFF);
 	}
 	prepare(&g, &m);
+	if (told("croft.init=pm"))
+		hand_over(&g);
 	modules_background(&m);
 	run(&g);
 	return 0;

@@ -49,6 +49,7 @@ struct image_tiny_opts {
 	const char *release; /* default bookworm */
 	bool offline;
 	bool force; /* make it again though the inputs are the same */
+	bool pm;    /* pm becomes process 1, with the guest program as a unit */
 };
 /*
  * The small guest. Nothing to do when an image from the same inputs exists (*made = false): croft's own files, and where the

@@ -92,6 +92,7 @@ struct job {
 	char *kernel_package;
 	struct buf bzimage;
 	const char *dir;
+	bool pm; /* as process 1 */
 };
 
 /* ---- packages ---- */
@@ -242,6 +243,18 @@ static int list_modules(struct job *job, struct error **err)
 	return 0;
 }
 
+/* The guest program boots all the same, then it makes pm process 1 and itself one of its units. */
+static int own_pm(struct job *job, struct error **err)
+{
+	_cleanup_free_ char *program = path_libexec("pm", err);
+	_cleanup_buf_ struct buf b = BUF_INIT;
+
+	if (!program || file_read(program, (size_t)64 << 20, &b, err) < 0)
+		return -1;
+	initramfs_file(job->fs, "sbin/pm", b.data, b.len, 0755);
+	return 0;
+}
+
 static int own_files(struct job *job, struct error **err)
 {
 	_cleanup_free_ char *program = path_libexec("croft-guest", err), *overlay = NULL;
@@ -258,6 +271,8 @@ static int own_files(struct job *job, struct error **err)
 	initramfs_link(job->fs, "usr/bin/sudo", "/sbin/croft-guest");
 	initramfs_link(job->fs, "usr/bin/hostnamectl", "/sbin/croft-guest");
 	initramfs_link(job->fs, "usr/bin/nohup", "/sbin/croft-guest");
+	if (job->pm && own_pm(job, err) < 0)
+		return -1;
 	/* poweroff, halt and reboot are busybox's: they send the signals that busybox init takes,
 	 * and so does ours. */
 	return 0;
@@ -385,7 +400,22 @@ static int build(
 }
 
 /* What the image is made from, as far as it is known without the network. */
-static int make_key(const struct apt_source *src, char key[SHA_HEX], struct error **err)
+/* What is different when pm is process 1: its program's bytes. */
+static int key_of_pm(bool pm, struct sha *s, struct error **err)
+{
+	_cleanup_free_ char *program = pm ? path_libexec("pm", err) : NULL;
+	char hex[SHA_HEX] = "";
+
+	if (!pm)
+		return 0;
+	if (!program || sha_file(program, hex, err) < 0)
+		return -1;
+	sha_adds(s, "pm");
+	sha_adds(s, hex);
+	return 0;
+}
+
+static int make_key(const struct apt_source *src, bool pm, char key[SHA_HEX], struct error **err)
 {
 	_cleanup_free_ char *program = path_libexec("croft-guest", err), *overlay = NULL;
 	struct initramfs *fs = initramfs_new();
@@ -408,6 +438,8 @@ static int make_key(const struct apt_source *src, char key[SHA_HEX], struct erro
 	sha_adds(s, src->arch);
 	sha_adds(s, hex);
 	sha_add(s, buf_str(&b), b.len);
+	if (rc == 0)
+		rc = key_of_pm(pm, s, err);
 	sha_end(s, key);
 	return rc;
 }
@@ -418,7 +450,7 @@ static int make(const struct image_tiny_opts *o, const struct arch *arch,
 	_cleanup_image_ struct image *img = xcalloc(1, sizeof(*img));
 	_cleanup_close_ int lock = -1;
 	_cleanup_free_ char *dir = image_begin(name, &lock, err);
-	struct job job = { .arch = arch, .dir = dir };
+	struct job job = { .arch = arch, .dir = dir, .pm = o->pm };
 	int rc;
 
 	if (!dir)
@@ -426,7 +458,7 @@ static int make(const struct image_tiny_opts *o, const struct arch *arch,
 	img->name = xstrdup(name);
 	img->arch = xstrdup(arch->name);
 	img->os = xstrdup("tiny");
-	img->cmdline = xasprintf("%s " CMDLINE, arch->console);
+	img->cmdline = xasprintf("%s " CMDLINE "%s", arch->console, o->pm ? " croft.init=pm" : "");
 	img->format = xstrdup("qcow2");
 	img->disk_size = (uint64_t)1 << 30;
 	img->firmware = xstrdup("any");
@@ -525,7 +557,7 @@ int image_make_tiny(const struct image_tiny_opts *o, bool *made, struct error **
 	if (name_check("image", name, err) < 0)
 		return -1;
 	apt_source_init(&src, o->mirror, release, arch->debian, o->offline);
-	if (make_key(&src, key, err) == 0) {
+	if (make_key(&src, o->pm, key, err) == 0) {
 		old = image_key(name);
 		rc = !old || strcmp(old, key) || o->force ? 1 : newer_kernel(arch, &src, name, err);
 		if (rc > 0) {

@@ -128,6 +128,7 @@ static const struct opt tiny_opts[] = {
 	{ 0, "arch", OPT_STRING, "ARCH", "Architecture; default that of this computer", NULL },
 	{ 0, "offline", OPT_FLAG, NULL, "Use only what is in the cache", NULL },
 	{ 'f', "force", OPT_FLAG, NULL, "Make it again though nothing has changed", NULL },
+	{ 0, "init", OPT_STRING, "PROGRAM", "Process 1 of the guest: guest (default), or pm with its units", NULL },
 	OPT_END,
 };
 

@@ -10,6 +10,7 @@
 #include "image/image.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* Ordinary users of Debian have no folder of mke2fs and its like in PATH. */
 static void widen_path(void)
@@ -22,6 +23,7 @@ static void widen_path(void)
 
 int image_make_tiny_run(const struct cmd_args *a, struct error **err)
 {
+	const char *init = arg_str(a, "init");
 	const struct image_tiny_opts o = {
 		.name = arg_str(a, "name"),
 		.arch = arg_str(a, "arch"),
@@ -29,10 +31,13 @@ int image_make_tiny_run(const struct cmd_args *a, struct error **err)
 		.release = arg_str(a, "release"),
 		.offline = arg_flag(a, "offline"),
 		.force = arg_flag(a, "force"),
+		.pm = init && strcmp(init, "pm") == 0,
 	};
 	const char *name = o.name ? o.name : "tiny";
 	bool made = false;
 
+	if (init && !o.pm && strcmp(init, "guest") != 0)
+		return error_set(err, ERR_USAGE, "--init %s: guest (the default) or pm", init);
 	widen_path();
 	if (image_make_tiny(&o, &made, err) < 0)
 		return error_wrap(err, "image %s", name);
