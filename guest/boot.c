@@ -118,7 +118,7 @@ static void hand_over(struct guest *g)
 {
 	char number[16], c;
 	const char *argv[] = { "pm", "init", "--prepared", "--adopt", number, NULL };
-	int go[2];
+	int go[2], null;
 	pid_t pid;
 
 	if (pipe2(go, O_CLOEXEC) < 0)
@@ -130,6 +130,11 @@ static void hand_over(struct guest *g)
 			_exit(1);
 		close(go[0]);
 		setsid();
+		/* pm looks at the output of what it takes over: it shall not be the console's input. */
+		null = open("/dev/null", O_RDWR | O_CLOEXEC);
+		dup2(null, 0);
+		dup2(null, 1);
+		close(null);
 		g->pid1 = false;
 		return;
 	}

@@ -191,7 +191,7 @@ static int run_keys(const struct pm_command *c, struct options *o, struct error 
 
 static int run_main(const struct pm_command *c, struct options *o, struct error **err)
 {
-	return error_set(err, ERR_USAGE, "main must be the first word: pm main [--home DIR] ...");
+	return error_set(err, ERR_USAGE, "%s must be the first word: pm %s %s", c->name, c->name, c->args);
 }
 
 static const struct pm_command commands[] = {
@@ -219,6 +219,11 @@ static const struct pm_command commands[] = {
 	{ "tree", "", "all units through all sub-pms", run_tree },
 	{ "stream", "", "commands from standard input, one a line", run_stream },
 	{ "keys", "", "the parameters that a unit can have", run_keys },
+	{ "dispatch", "SOURCE [--plan] [--watch]", "make the units of a document be, and those it dropped go", run_main },
+	{ "load", "SOURCE", "give the commands of a file, URL, !COMMAND or -", run_main },
+	{ "host", "install|remove|start|stop|status [OPTIONS]", "pm as a service of this system", run_main },
+	{ "init", "", "be process 1", run_main },
+	{ "power", "off|reboot|halt|kexec", "ask process 1 for the end", run_main },
 	{ "shutdown", "", "stop all units and end pm", run_sent },
 	{ "upgrade", "", "execute the program anew without touching units", run_sent },
 };

@@ -4,6 +4,9 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "pm/dispatch/dispatch.h"
+#include "pm/host/host.h"
+#include "pm/init/init.h"
 #include "pm/machine.h"
 #include "pm/pm_main.h"
 #include "pm/watch.h"
@@ -156,16 +159,32 @@ static int watcher_main(int argc, char **argv)
 	return status;
 }
 
+static int host_outer(int argc, char **argv)
+{
+	return host_main(argc - 1, argv + 1);
+}
+
+static int init_outer(int argc, char **argv)
+{
+	return init_power_main(argc - 1, argv + 1);
+}
+
+#define OWN_HELP 5 /* those behind main in the list explain themselves */
+
 int main(int argc, char **argv)
 {
 	static const struct {
 		const char *name;
 		int (*run)(int argc, char **argv);
 	} inner[] = { { ".machine", machine_main }, { ".exec", exec_main }, { ".mount", mount_main }, { ".umount", umount_main },
-		{ "main", watcher_main } };
+		{ "main", watcher_main }, { "host", host_outer }, { "init", init_main }, { "power", init_outer },
+		{ "dispatch", dispatch_main }, { "load", load_main } };
 
+	/* The kernel hands words of its own on to process 1, which is never anything else. */
+	if (getpid() == 1)
+		return init_main(argc, argv);
 	for (size_t i = 0; argc > 1 && i < ARRAY_SIZE(inner); i++)
-		if (!strcmp(argv[1], inner[i].name) && (argc < 3 || strcmp(argv[2], "--help") != 0))
+		if (!strcmp(argv[1], inner[i].name) && (i >= OWN_HELP || argc < 3 || strcmp(argv[2], "--help") != 0))
 			return inner[i].run(argc, argv);
 	return commands_main(argc, argv);
 }

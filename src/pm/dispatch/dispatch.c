@@ -151,18 +151,18 @@ int dispatch_main(int argc, char **argv)
 {
 	_cleanup_error_ struct error *e = NULL;
 	struct options o;
-	int status, r = parse(argc, argv, &o, &status, &e);
+	int fd = -1, status, r = parse(argc, argv, &o, &status, &e);
 
 	if (r == 1) {
-		do {
-			r = apply(&o, &e);
-			/* One that watches outlives a wrong document and a pm that is away. */
-			if (r < 0 && o.watch)
-				complain(&e);
-			if (o.watch)
-				r = source_wait(o.source, o.every > 86400000 ? 86400000 : (int)o.every, &e);
-		} while (r == 0 && o.watch);
 		status = 0;
+		if (!o.watch) {
+			r = apply(&o, &e);
+		} else if ((r = source_watch(o.source, &fd, &e)) == 0) {
+			/* One that watches outlives a wrong document and a pm that is away. */
+			for (;; source_wait(fd, o.every > 86400000 ? 86400000 : (int)o.every))
+				if (apply(&o, &e) < 0)
+					complain(&e);
+		}
 	}
 	free(o.home);
 	return r < 0 ? complain(&e) : status;

@@ -59,8 +59,10 @@ int dispatch_plan(const char *home, const struct document *before, const struct 
 int source_read(const char *source, struct document *d, struct error **err);
 /* The same as plain text, for command streams. */
 int source_text(const char *source, struct buf *b, struct error **err);
-/* Waits until it may have changed; sources that can't tell: every_ms. */
-int source_wait(const char *source, int every_ms, struct error **err);
+/* Begins to look for changes, before the source is read so that none is missed; *fd -1: this source can't tell. */
+int source_watch(const char *source, int *fd, struct error **err);
+/* Until it may have changed since then; a source that can't tell: every_ms. */
+void source_wait(int fd, int every_ms);
 
 /* `pm dispatch ...`, `pm load SOURCE` (a command stream from any source, sent line by line); argv[1] is the command. */
 int dispatch_main(int argc, char **argv);

@@ -142,35 +142,47 @@ int source_read(const char *source, struct document *d, struct error **err)
 	return document_parse(d, buf_str(&b), b.len, source, err);
 }
 
-int source_wait(const char *source, int every_ms, struct error **err)
+static bool cannot_tell(const char *source)
 {
-	_cleanup_close_ int fd = -1;
-	_cleanup_free_ char *dir = NULL;
-	struct pollfd p = { .events = POLLIN };
-	char events[4096];
-	char *slash;
+	return *source == '!' || is_url(source);
+}
 
-	if (*source == '!' || is_url(source)) {
-		poll(NULL, 0, every_ms);
+int source_watch(const char *source, int *fd, struct error **err)
+{
+	_cleanup_free_ char *dir = xstrdup(source);
+	char *slash = strrchr(dir, '/');
+
+	*fd = -1;
+	if (cannot_tell(source))
 		return 0;
-	}
-	fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	/* Editors replace files: the directory tells of that too. */
-	dir = xstrdup(source);
-	slash = strrchr(dir, '/');
 	if (!file_is_dir(source)) {
 		if (slash)
 			slash[slash == dir] = '\0';
 		else
-			strcpy(dir, ".");
+			memcpy(dir, ".", *dir ? 2 : 1);
 	}
-	if (fd < 0 || inotify_add_watch(fd, dir, IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_DELETE_SELF) < 0)
-		return error_errno(err, errno, "%s: cannot be watched", dir);
-	p.fd = fd;
-	poll(&p, 1, -1);
+	*fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	if (*fd >= 0 && inotify_add_watch(*fd, *dir ? dir : ".",
+				IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_DELETE_SELF) >= 0)
+		return 0;
+	error_errno(err, errno, "%s: cannot be watched", dir);
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+	return -1;
+}
+
+void source_wait(int fd, int every_ms)
+{
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	char events[4096];
+
+	poll(&p, 1, fd < 0 ? every_ms : -1);
+	if (fd < 0)
+		return;
 	do {
 		while (read(fd, events, sizeof(events)) > 0)
 			;
 	} while (poll(&p, 1, SETTLE_MS) > 0);
-	return 0;
 }

@@ -119,6 +119,8 @@ static void plain_child(void)
 static void start_main(struct init *i)
 {
 	const char *argv[] = { "pm", "main", *i->config.stream ? "--init-stream" : NULL, i->config.stream, NULL };
+	char self[512];
+	ssize_t n;
 
 	i->again = 0;
 	i->started = now_ms();
@@ -126,6 +128,10 @@ static void start_main(struct init *i)
 	if (i->main == 0) {
 		plain_child();
 		setenv("PMHOME", i->home, 1);
+		/* By name, so that it has its name in lists of processes; where that leads nowhere, as what we are. */
+		n = readlink("/proc/self/exe", self, sizeof(self) - 1);
+		self[n > 0 ? n : 0] = '\0';
+		execv(self, (char *const *)argv);
 		execv("/proc/self/exe", (char *const *)argv);
 		init_say("/proc/self/exe: %s", strerror(errno));
 		_exit(127);
@@ -165,10 +171,15 @@ static void last_resort(struct init *i)
 
 static void go(struct init *i)
 {
-	if (find_home(i))
-		start_main(i);
-	else
+	if (!find_home(i)) {
 		last_resort(i);
+		return;
+	}
+	/* Once: from then on it is in the home. */
+	if (i->config.adopt > 0)
+		init_adopt(i->home, i->config.adopt);
+	i->config.adopt = 0;
+	start_main(i);
 }
 
 static void main_ended(struct init *i, int status)
@@ -318,8 +329,11 @@ int init_main(int argc, char **argv)
 
 	i.config.stop_timeout = 90;
 	/* The kernel hands words of its command line on to process 1: only our own count. */
-	for (int k = 1; k < argc; k++)
+	for (int k = 1; k < argc; k++) {
 		i.config.prepared |= strcmp(argv[k], "--prepared") == 0;
+		if (strcmp(argv[k], "--adopt") == 0 && k + 1 < argc)
+			i.config.adopt = atoi(argv[k + 1]);
+	}
 	if (getpid() != 1) {
 		fputs("pm: init: this is for process 1 (the kernel's init=, or of a container)\n", stderr);
 		return 2;

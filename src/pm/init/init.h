@@ -31,9 +31,13 @@ struct init_config {
 	unsigned stop_timeout; /* s */
 	bool shell;
 	bool prepared; /* --prepared: who was process 1 before us has mounted everything */
+	int adopt;     /* --adopt PID: croft's guest program, which that one left behind as a child of ours */
 };
 /* cmdline.c: the words above from the kernel's command line. */
 void init_cmdline(const char *text, struct init_config *c);
+
+/* adopt.c: writes into the home what lets pm main take a running process for the unit croft-guest. */
+void init_adopt(const char *home, int pid);
 
 /* mounts.c */
 void init_mounts(void);
