@@ -101,17 +101,59 @@ static int find_own(char path[NAME])
 	return found;
 }
 
+static pid_t parent_of(pid_t pid)
+{
+	char path[32], text[512], *at;
+	int parent = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	if (get(AT_FDCWD, path, text, sizeof(text)) <= 0 || !(at = strrchr(text, ')')))
+		return 0;
+	return sscanf(at, ") %*c %d", &parent) == 1 ? parent : 0;
+}
+
+static bool is_below(pid_t pid, pid_t top)
+{
+	for (int i = 0; pid > 1 && i < 1000; i++, pid = parent_of(pid))
+		if (pid == top)
+			return true;
+	return pid == top;
+}
+
+/* pm and its processes into the leaf. A process that ends meanwhile is none to move. */
+static int move_pm(struct cgroup *c, pid_t pm)
+{
+	FILE *f;
+	int fd, pid;
+
+	if (faccessat(c->dir, "cgroup.type", F_OK, 0) < 0)
+		return 0; /* the root of all may have both */
+	if (mkdirat(c->dir, SELF, 0755) < 0 && errno != EEXIST)
+		return -1;
+	fd = openat(c->dir, "cgroup.procs", O_RDONLY | O_CLOEXEC);
+	f = fd < 0 ? NULL : fdopen(fd, "r");
+	if (!f)
+		return -1;
+	while (fscanf(f, "%d", &pid) == 1) {
+		char text[16];
+
+		snprintf(text, sizeof(text), "%d", pid);
+		if (is_below(pid, pm) && put(c->dir, SELF "/cgroup.procs", text) < 0 && errno != ESRCH) {
+			fclose(f);
+			return -1;
+		}
+	}
+	fclose(f);
+	return 0;
+}
+
 /* Controllers can be passed on only from a group without processes of its own (the root of all is excepted). */
-static void prepare(struct cgroup *c, bool move)
+static void prepare(struct cgroup *c, pid_t pm)
 {
 	char have[512];
 
-	if (faccessat(c->dir, "cgroup.procs", W_OK, AT_EACCESS) < 0 || faccessat(c->dir, ".", W_OK, AT_EACCESS) < 0) {
-		absent(c, "our cgroup is not delegated to us", errno);
-		return;
-	}
-	if (move && faccessat(c->dir, "cgroup.type", F_OK, 0) == 0 &&
-		((mkdirat(c->dir, SELF, 0755) < 0 && errno != EEXIST) || put(c->dir, SELF "/cgroup.procs", "0") < 0)) {
+	if (faccessat(c->dir, "cgroup.procs", W_OK, AT_EACCESS) < 0 || faccessat(c->dir, ".", W_OK, AT_EACCESS) < 0 ||
+		(pm > 0 && move_pm(c, pm) < 0)) {
 		absent(c, "our cgroup is not delegated to us", errno);
 		return;
 	}
@@ -125,17 +167,17 @@ static void prepare(struct cgroup *c, bool move)
 	}
 }
 
-void cgroup_open_at(struct cgroup *c, const char *dir, bool move)
+void cgroup_open_at(struct cgroup *c, const char *dir, pid_t pm)
 {
 	*c = (struct cgroup){ .dir = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC) };
 	snprintf(c->path, sizeof(c->path), "%s", dir);
 	if (c->dir < 0)
 		absent(c, dir, errno);
 	else
-		prepare(c, move);
+		prepare(c, pm);
 }
 
-void cgroup_open(struct cgroup *c)
+void cgroup_open(struct cgroup *c, pid_t pm)
 {
 	char where[NAME], root[NAME], own[NAME], dir[2 * NAME];
 	size_t n;
@@ -153,7 +195,7 @@ void cgroup_open(struct cgroup *c)
 	if (strlen(own) > sizeof(SELF) && strcmp(own + strlen(own) - sizeof(SELF), "/" SELF) == 0)
 		own[strlen(own) - sizeof(SELF)] = '\0';
 	snprintf(dir, sizeof(dir), "%s%s", where, own + (n < strlen(own) ? n : strlen(own)));
-	cgroup_open_at(c, dir, true);
+	cgroup_open_at(c, dir, pm);
 }
 
 void cgroup_close(struct cgroup *c)
@@ -322,4 +364,21 @@ int cgroup_remove(const struct cgroup *c, const char *unit)
 	if (group_name(unit, name) < 0)
 		return -1;
 	return unlinkat(c->dir, name, AT_REMOVEDIR) < 0 && errno != ENOENT ? -1 : 0;
+}
+
+int cgroup_for_unit(const char *unit, pid_t pm, const struct isolate_cgroup *limits, int *fd, char why[ISOLATE_WHY])
+{
+	struct cgroup c;
+
+	*fd = -1;
+	why[0] = '\0';
+	if (!limits->wanted)
+		return 0;
+	cgroup_open(&c, pm);
+	/* What an earlier run left behind would share the limits, and outlive us as well. */
+	if (cgroup_populated(&c, unit))
+		cgroup_kill(&c, unit);
+	*fd = cgroup_unit(&c, unit, limits, why);
+	cgroup_close(&c);
+	return *fd < 0 && !limits->optional ? -1 : 0;
 }

@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "pm/cgroup.h"
 #include "pm/isolate.h"
 #include "pm/machine.h"
 #include "pm/pm_main.h"
@@ -102,6 +103,10 @@ int exec_main(int argc, char **argv)
 	}
 	if (isolate_plan(&plan, pairs, n, why) < 0)
 		return fail(why);
+	if (cgroup_for_unit(params_get(&ps, "unit"), getppid(), &plan.cgroup, &plan.cgroup_fd, why) < 0)
+		return fail(why);
+	if (*why) /* what is left out: into the log of the unit */
+		fprintf(stderr, "pm: %s\n", why);
 	keep_env();
 	plan.log_fd = fcntl(1, F_DUPFD_CLOEXEC, 10);
 	if (isolate_apply(&plan, &failure) == 0) {

@@ -339,7 +339,9 @@ int init_main(int argc, char **argv)
 		return 2;
 	}
 	umask(022);
-	if (!i.config.prepared)
+	if (i.config.prepared)
+		init_mount_cgroup();
+	else
 		init_mounts();
 	setenv("PATH", PATH, 1);
 	read_cmdline(&i.config);
@@ -353,13 +355,13 @@ int init_power_main(int argc, char **argv)
 {
 	static const struct {
 		const char *word;
-		int plus; /* SIGRTMIN+ */
+		int plus; /* INIT_RTMIN+ */
 	} words[] = { { "halt", 3 }, { "off", 4 }, { "poweroff", 4 }, { "reboot", 5 }, { "kexec", 6 } };
 
 	for (size_t k = 0; argc == 2 && k < sizeof(words) / sizeof(words[0]); k++) {
 		if (strcmp(argv[1], words[k].word) != 0)
 			continue;
-		if (kill(1, SIGRTMIN + words[k].plus) == 0)
+		if (kill(1, INIT_RTMIN + words[k].plus) == 0)
 			return 0;
 		fprintf(stderr, "pm: power %s: process 1: %s\n", argv[1], strerror(errno));
 		return 1;

@@ -20,6 +20,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#define INIT_RTMIN 34 /* as glibc counts, whatever library we are linked with */
 #define INIT_HOME "/var/opt/pm"
 #define INIT_HOME_LAST "/run/pm"
 #define INIT_STREAM "/etc/pm/init-stream"
@@ -41,6 +42,8 @@ void init_adopt(const char *home, int pid);
 
 /* mounts.c */
 void init_mounts(void);
+/* Of them the one that others leave out: where units get their limits. */
+void init_mount_cgroup(void);
 /* sync; then all file systems are unmounted, or made read-only where something holds them. */
 void init_unmount(void);
 

@@ -33,6 +33,12 @@ static void open_console(void)
 		close(fd);
 }
 
+void init_mount_cgroup(void)
+{
+	if (access("/sys/fs/cgroup/cgroup.procs", F_OK) < 0)
+		mount_one("cgroup2", "/sys/fs/cgroup", MS_NOSUID | MS_NODEV | MS_NOEXEC, "nsdelegate");
+}
+
 /* What is mounted already (by the kernel, an initramfs, or the container that we are in) stays: EBUSY. */
 void init_mounts(void)
 {
@@ -43,8 +49,7 @@ void init_mounts(void)
 	mount_one("tmpfs", "/run", MS_NOSUID | MS_NODEV, "mode=755");
 	mount_one("devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, "gid=5,mode=620,ptmxmode=666");
 	mount_one("tmpfs", "/dev/shm", MS_NOSUID | MS_NODEV, "mode=1777");
-	if (access("/sys/fs/cgroup/cgroup.procs", F_OK) < 0)
-		mount_one("cgroup2", "/sys/fs/cgroup", MS_NOSUID | MS_NODEV | MS_NOEXEC, "nsdelegate");
+	init_mount_cgroup();
 }
 
 static void swap_off(void)

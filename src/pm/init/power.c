@@ -63,13 +63,13 @@ bool init_button_pressed(int fd)
 
 enum init_end init_signal_means(int signo)
 {
-	if (signo == SIGINT || signo == SIGTERM || signo == SIGRTMIN + 5)
+	if (signo == SIGINT || signo == SIGTERM || signo == INIT_RTMIN + 5)
 		return INIT_REBOOT;
-	if (signo == SIGUSR2 || signo == SIGPWR || signo == SIGRTMIN + 4)
+	if (signo == SIGUSR2 || signo == SIGPWR || signo == INIT_RTMIN + 4)
 		return INIT_POWEROFF;
-	if (signo == SIGUSR1 || signo == SIGRTMIN + 3)
+	if (signo == SIGUSR1 || signo == INIT_RTMIN + 3)
 		return INIT_HALT;
-	return signo == SIGRTMIN + 6 ? INIT_KEXEC : INIT_NONE;
+	return signo == INIT_RTMIN + 6 ? INIT_KEXEC : INIT_NONE;
 }
 
 static int64_t now_ms(void)

@@ -46,7 +46,7 @@ static void a_group_a_unit(void **state)
 
 	if (!base[0])
 		skip();
-	cgroup_open_at(&c, base, false);
+	cgroup_open_at(&c, base, 0);
 	assert_true(c.dir >= 0);
 	assert_int_equal(cgroup_kill(&c, unit), -1);
 	assert_int_equal(errno, ENOENT);
@@ -86,7 +86,7 @@ static void limits_are_set_or_refused(void **state)
 
 	if (!base[0])
 		skip();
-	cgroup_open_at(&c, base, false);
+	cgroup_open_at(&c, base, 0);
 	fd = cgroup_unit(&c, "u", &l, why);
 	if (c.controllers >> CGROUP_PIDS & 1) {
 		assert_true(fd >= 0);
@@ -116,7 +116,7 @@ static void without_a_tree(void **state)
 	char why[ISOLATE_WHY];
 	struct cgroup c;
 
-	cgroup_open_at(&c, "/no/such/tree", false);
+	cgroup_open_at(&c, "/no/such/tree", 0);
 	assert_int_equal(c.dir, -1);
 	assert_int_equal(cgroup_unit(&c, "u", &l, why), -1);
 	assert_non_null(strstr(why, "/no/such/tree: No such file"));

@@ -33,7 +33,7 @@ static void signals(void **state)
 	assert_int_equal(init_signal_means(SIGINT), INIT_REBOOT);
 	assert_int_equal(init_signal_means(SIGPWR), INIT_POWEROFF);
 	assert_int_equal(init_signal_means(SIGUSR1), INIT_HALT);
-	assert_int_equal(init_signal_means(SIGRTMIN + 6), INIT_KEXEC);
+	assert_int_equal(init_signal_means(INIT_RTMIN + 6), INIT_KEXEC);
 	assert_int_equal(init_signal_means(SIGHUP), INIT_NONE);
 }
 
