@@ -20,6 +20,7 @@ const struct command *const commands[] = {
 	&cmd_vm_log,
 	&cmd_vm_set,
 	&cmd_vm_display,
+	&cmd_vm_learn,
 	&cmd_vm_screenshot,
 	&cmd_vm_type,
 	&cmd_vm_qemu,
