@@ -165,20 +165,28 @@ static int show_display(struct vm *v, struct machine *m, struct proc *viewer, st
 	return 0;
 }
 
+static bool is_on(const struct machine *m)
+{
+	enum machine_state s = machine_state(m);
+
+	return s != MACHINE_STOPPED && s != MACHINE_CRASHED;
+}
+
 /* Until QEMU has ended. Ctrl-C ends it, with its caches written. */
 static int wait_end(struct machine *m, struct error **err)
 {
 	_cleanup_free_ char *end = NULL;
 
-	for (;;) {
-		enum machine_state s = machine_state(m);
-
-		if (s == MACHINE_STOPPED || s == MACHINE_CRASHED)
-			break;
+	while (is_on(m)) {
 		if (intr_signal) {
 			_cleanup_error_ struct error *e = NULL;
 
 			free(machine_qmp(m, "quit", NULL, STOP_MS, &e));
+			error_clear(&e);
+			/* what it had to write is written; this waits until its helper has tidied up */
+			for (int i = 0; i < 20 && is_on(m); i++)
+				poll(NULL, 0, 100);
+			machine_kill(m, &e);
 			return error_set(err, ERR_INTR, "interrupted; the machine %s was switched off", m->name);
 		}
 		poll(NULL, 0, 100);
