@@ -35,7 +35,7 @@ typedef uint64_t VEC __attribute__((vector_size(8 * LANES)));
 	} while (0)
 
 /* One block of each message. t: bytes up to its end; f: all ones in the last block. */
-TARGET static void COMPRESS(VEC *h, const uint8_t *const *block, const uint64_t *t, const uint64_t *f)
+PLAIN TARGET static void COMPRESS(VEC *h, const uint8_t *const *block, const uint64_t *t, const uint64_t *f)
 {
 	VEC v[16], m[16];
 
@@ -71,7 +71,7 @@ TARGET static void COMPRESS(VEC *h, const uint8_t *const *block, const uint64_t 
 		h[i] ^= v[i] ^ v[i + 8];
 }
 
-TARGET static void NAME(const struct blake2b_job *jobs, size_t n)
+PLAIN TARGET static void NAME(const struct blake2b_job *jobs, size_t n)
 {
 	static const uint8_t zeros[BLOCK];
 	const struct blake2b_job *job[LANES] = { 0 };

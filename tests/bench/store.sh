@@ -1,87 +1,115 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# The store against zstd -3 -T0, restic and casync: the same data, the same run, ratios only.
-# usage: tests/bench/store.sh CROFT [RAW_IMAGE]   (without one: an ext4 of about 0.5 GB of /usr)
-set -euo pipefail
-croft=$(realpath "${1:?usage: $0 CROFT [RAW_IMAGE]}")
+# store.sh CROFT: the store against zstd, pigz, restic, casync and borg: the same data, the same run, medians of alternating pairs,
+# ratios only. Status 1 when one is over its limit. CROFT_BENCH_DATA: where the disks are kept between runs.
+set -uo pipefail
+croft=$(realpath "${1:?usage: $0 CROFT}")
+here=$(cd "$(dirname "$0")" && pwd)
+data=${CROFT_BENCH_DATA:-/var/tmp/croft-bench-data}
 work=$(mktemp -d "${TMPDIR:-/var/tmp}/croft-bench-XXXXXX")
 trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM
 export CROFT_HOME=$work/home RESTIC_PASSWORD=x RESTIC_CACHE_DIR=$work/cache RESTIC_REPOSITORY=$work/restic
-image=$work/a.raw
+export BORG_REPO=$work/borg BORG_BASE_DIR=$work/borgbase BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK=yes
+over=0
 
-if [ $# -gt 1 ]; then
-	cp --sparse=always "$2" "$image"
-else
-	mkdir "$work/tree"
-	size=0 paths=()
-	while read -r kib path; do
-		[ $((size + kib)) -le 480000 ] || continue
-		paths+=("${path#/}")
-		size=$((size + kib))
-	done < <(du -sk /usr/bin /usr/sbin /usr/share/* /usr/lib/* 2>/dev/null | awk '$1 < 200000')
-	tar -C / -cf - "${paths[@]}" | tar -C "$work/tree" -xf -
-	mke2fs -q -t ext4 -d "$work/tree" "$image" 900M
-	rm -rf "$work/tree"
+missing=()
+for p in zstd pigz restic casync borg:borgbackup mmdebstrap debugfs:e2fsprogs qemu-img:qemu-utils; do
+	command -v "${p%:*}" >/dev/null || missing+=("${p#*:}")
+done
+if [ ${#missing[@]} -gt 0 ] && [ "$(id -u)" = 0 ]; then
+	apt-get install -y -q --no-install-recommends "${missing[@]}" >/dev/null
 fi
-# 5 % changed, in runs, as after installing packages
-cp --sparse=always "$image" "$work/b.raw"
-python3 - "$work/b.raw" <<'P'
-import os, random, sys
-r = random.Random(1)
-size, changed = os.path.getsize(sys.argv[1]), 0
-with open(sys.argv[1], "r+b") as f:
-    used = os.stat(sys.argv[1]).st_blocks * 512
-    while changed < used * 0.05:
-        at = f.seek(r.randrange(size >> 12) << 12)
-        if not any(f.read(4096)):
-            continue
-        f.seek(at)
-        data = bytes(r.choices(b"abcdefghijklmnopqrstuvwxyz \n", k=1 << 19))
-        f.write(data[: size - at])
-        changed += len(data)
-print(changed, file=open(sys.argv[1] + ".changed", "w"))
-P
+bash "$here/store_data.sh" "$data" || { echo "store: the disks could not be made" >&2; exit 1; }
+a=$data/a.qcow2 b=$data/b.qcow2
+cat "$a" "$b" >/dev/null # into the page cache
 
-# Best of three, in ns: `t PREPARE COMMAND`
-t() {
-	local best=0 a b
-	for _ in 1 2 3; do
-		eval "$1" >/dev/null 2>&1
-		sync
-		a=$(date +%s%N)
-		eval "$2" >/dev/null 2>&1
-		b=$(($(date +%s%N) - a))
-		if [ $best = 0 ] || [ $b -lt $best ]; then best=$b; fi
-	done
-	echo $best
+# took PREPARE COMMAND: milliseconds.
+took() {
+	local start
+	eval "$1" >/dev/null 2>&1
+	sync "$work"
+	start=${EPOCHREALTIME/./}
+	eval "$2" >"$work/out" 2>&1 || { echo "bench: failed: $2: $(tail -n 3 "$work/out")" >&2; exit 1; }
+	echo $((${EPOCHREALTIME/./} - start))
 }
-ratio() { awk -v l="$1" -v a="$2" -v b="$3" 'BEGIN { printf "%-58s %.2f\n", l, a / b }'; }
+median() { sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
+# pairs N PREPARE OURS PREPARE PEER: medians into $x and $y.
+pairs() {
+	local i
+	: >"$work/x"
+	: >"$work/y"
+	for ((i = 0; i < $1; i++)); do
+		took "$2" "$3" >>"$work/x" || exit 1
+		took "$4" "$5" >>"$work/y" || exit 1
+	done
+	x=$(median <"$work/x") y=$(median <"$work/y")
+}
+# most TEXT VALUE PEER LIMIT; least TEXT VALUE PEER LIMIT: what VALUE / PEER may be.
+compare() {
+	awk -v how="$1" -v t="$2" -v v="$3" -v p="$4" -v l="$5" 'BEGIN {
+		r = v / p; bad = how == "most" ? r > l : r < l
+		printf "%-64s %6.2f  (%s %s)%s\n", t, r, how == "most" ? "limit" : "at least", l, (bad ? "  OVER" : "")
+		exit bad }' || over=1
+}
+most() { compare most "$@"; }
+least() { compare least "$@"; }
 bytes() { du -sb --apparent-size "$1" | cut -f1; }
 
-cat "$image" "$work/b.raw" >/dev/null
-zstd=$(t "rm -f $work/a.zst" "zstd -q -3 -T0 $image -o $work/a.zst")
-put=$(t "rm -rf $CROFT_HOME" "$croft store put a $image")
+fresh="rm -rf '$CROFT_HOME'"
+put="$croft store put a '$a'"
+pairs 3 "$fresh" "$put" "rm -f $work/a.zst" "zstd -q -3 -T0 '$a' -o $work/a.zst"
+most "first put: time / zstd -3 -T0" "$x" "$y" 1.0
 size=$(bytes "$CROFT_HOME/store")
-ratio "first put: time / zstd -3 -T0" "$put" "$zstd"
-ratio "first put: size / zstd -3 -T0" "$size" "$(bytes "$work/a.zst")"
+most "first put: size / zstd -3" "$size" "$(bytes "$work/a.zst")" 1.1
 if command -v restic >/dev/null; then
-	restic=$(t "rm -rf $work/restic $work/cache; restic init" "restic backup $image")
-	ratio "first put: time of restic / ours" "$restic" "$put"
+	pairs 3 "$fresh" "$put" "rm -rf $work/restic $work/cache; restic init" "restic backup '$a'"
+	least "first put: time of restic / ours" "$y" "$x" 2
 fi
 if command -v casync >/dev/null; then
-	casync=$(t "rm -rf $work/c; mkdir $work/c" "casync make --store=$work/c/s $work/c/a.caibx $image")
-	ratio "first put: time of casync / ours" "$casync" "$put"
+	pairs 3 "$fresh" "$put" "rm -rf $work/c; mkdir $work/c" "casync make --store=$work/c/s $work/c/a.caibx '$a'"
+	least "first put: time of casync / ours" "$y" "$x" 2
 fi
-second=$(t "rm -rf $CROFT_HOME; $croft store put a $image" "$croft store put b $work/b.raw")
-ratio "second put after 5 % change: time / first" "$second" "$put"
-ratio "second put: bytes stored / bytes changed" $(($(bytes "$CROFT_HOME/store") - size)) "$(cat "$work/b.raw.changed")"
-unzstd=$(t "rm -f $work/o" "zstd -q -d $work/a.zst -o $work/o")
-get=$(t "rm -f $work/o" "$croft store get a $work/o")
-cmp "$work/o" "$image"
-ratio "get: time / zstd -d" "$get" "$unzstd"
-update=$(t "cp --sparse=always $image $work/o" "$croft store get b $work/o --update")
-cmp "$work/o" "$work/b.raw"
-ratio "get --update over the older disk: time / get" "$update" "$get"
-read=$(t : "cat $CROFT_HOME/store/packs/*")
-ratio "verify: time / reading the packs (cached)" "$(t : "$croft store verify")" "$read"
-ratio "gc with nothing to free: time / reading the packs (cached)" "$(t : "$croft store gc")" "$read"
+if command -v borg >/dev/null; then
+	pairs 3 "$fresh" "$put" "rm -rf $work/borg $work/borgbase; borg init -e none" "borg create ::a '$a'"
+	least "first put: time of borg / ours" "$y" "$x" 1
+fi
+if command -v pigz >/dev/null; then
+	pairs 1 "$fresh" "$put" : "pigz -9 -c '$a' >$work/a.gz"
+	least "first put: time of pigz -9 / ours" "$y" "$x" 12
+fi
+pairs 5 "$fresh; $put" "$croft store put b '$b'" "$fresh" "$put"
+most "second put after installing packages: time / first" "$x" "$y" 0.15
+eval "$fresh; $put" >/dev/null 2>&1
+size=$(bytes "$CROFT_HOME/store")
+"$croft" store put b "$b" >/dev/null 2>&1 || exit 1
+most "second put: bytes stored / bytes changed" $(($(bytes "$CROFT_HOME/store") - size)) "$(cat "$data/b.changed")" 1.3
+pairs 5 "rm -f $work/o" "$croft store get a $work/o" "rm -f $work/z" "zstd -q -d $work/a.zst -o $work/z"
+most "get: time / zstd -d" "$x" "$y" 1.1
+cmp "$work/o" "$data/a.raw" || over=1
+pairs 3 "cp --sparse=always $data/a.raw $work/o" "$croft store get b $work/o --update" "rm -f $work/z" "$croft store get b $work/z"
+most "get --update over the older disk: time / get" "$x" "$y" 1
+cmp "$work/o" "$data/b.raw" || over=1
+pairs 5 : "$croft store verify" : "cat $CROFT_HOME/store/packs/*"
+most "verify: time / reading the packs (cached)" "$x" "$y" 2
+pairs 5 : "$croft store gc" : "cat $CROFT_HOME/store/packs/*"
+most "gc with nothing to free: time / reading the packs (cached)" "$x" "$y" 1
+
+# Memory, with as many threads as there may be, and a store of a million chunks.
+peak() { python3 -c 'import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)' "$@"; }
+rm -rf "$CROFT_HOME" "$work/o" "$work/z"
+most "put: peak of memory / 256 MB" "$(peak "$croft" store put a "$a")" 262144 1
+most "get: peak of memory / 256 MB" "$(peak "$croft" store get a "$work/o")" 262144 1
+most "verify: peak of memory / 256 MB" "$(peak "$croft" store verify --deep)" 262144 1
+rm -rf "$CROFT_HOME" "$work/o"
+if [ "$(df --output=avail -k "$work" | tail -n 1)" -gt 8000000 ]; then
+	head -c 5G /dev/zero | openssl enc -aes-128-ctr -pass pass:x -nosalt -pbkdf2 2>/dev/null |
+		"$croft" store put m - --chunk 4K >/dev/null 2>&1 || exit 1
+	chunks=$("$croft" store stats --format json | jq .chunks)
+	least "the large store: chunks / a million" "$chunks" 1000000 1
+	pairs 11 : "$croft store show m" : "$croft --version"
+	most "the large store: opening and showing a name / 50 ms" "$x" 50000 1
+fi
+exit "$over"
