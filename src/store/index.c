@@ -99,10 +99,14 @@ int index_open(const char *path, struct index *ix, struct error **err)
 	if (fd < 0 || fstat(fd, &st) < 0)
 		return error_errno(err, errno, "%s", path);
 	ix->size = (size_t)st.st_size;
-	ix->map = ix->size ? mmap(NULL, ix->size, PROT_READ, MAP_SHARED, fd, 0) : MAP_FAILED;
-	if (ix->map == MAP_FAILED && ix->size)
-		return error_errno(err, errno, "%s: cannot map", path);
-	ix->mapped = ix->size > 0;
+	if (ix->size) {
+		ix->map = mmap(NULL, ix->size, PROT_READ, MAP_SHARED, fd, 0);
+		if (ix->map == MAP_FAILED) {
+			*ix = (struct index){ 0 };
+			return error_errno(err, errno, "%s: cannot map", path);
+		}
+		ix->mapped = true;
+	}
 	if (!ix->mapped || !lay_out(ix)) {
 		index_close(ix);
 		return error_set(err, ERR_FAILED, "%s: this index is torn or damaged", path);

@@ -411,6 +411,30 @@ static void torn_packs_are_cut_back(void **state)
 	}
 }
 
+/* An index of any length: it is made anew from the packs. */
+static void torn_indexes_are_made_anew(void **state)
+{
+	static const off_t sizes[] = { 0, 1, 39, 40, 48, 1000 };
+	_cleanup_free_ uint8_t *p = xmalloc(MIB);
+	_cleanup_free_ char *path = NULL;
+	struct store_put_result r;
+
+	fill(p, MIB, 14);
+	path = make_file(*state, "in", p, MIB);
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
+		_cleanup_store_ struct store *s = fresh_store(*state, "s");
+		_cleanup_free_ char *index = NULL;
+
+		put(s, "x", path, &r);
+		index = file_in(*state, "s/index");
+		store_close(STEAL(s));
+		assert_int_equal(truncate(index, sizes[i]), 0);
+		s = reopen(*state, "s");
+		get_is(s, *state, "x", p, MIB);
+		assert_false(file_exists(index));
+	}
+}
+
 static void two_writers_and_a_gc(void **state)
 {
 	_cleanup_free_ uint8_t *p = xmalloc(2 * MIB);
@@ -494,6 +518,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(flipped_bits_are_found),
 		cmocka_unit_test(damage_is_mended_from_another_store),
 		cmocka_unit_test(torn_packs_are_cut_back),
+		cmocka_unit_test(torn_indexes_are_made_anew),
 		cmocka_unit_test(two_writers_and_a_gc),
 		cmocka_unit_test(many_puts_merge_their_indexes),
 		cmocka_unit_test(no_fault_loses_anything),
