@@ -22,6 +22,7 @@ const struct setting settings_table[] = {
 	{ "command_timeout", SETTING_DURATION, "30m", "time that one command of a group file may take" },
 	{ "jobs", SETTING_NUMBER, "16", "machines of a group that are worked on at the same time" },
 	{ "net.prefix", SETTING_STRING, "10.0.0.0/8", "network of /8 or /16 that groups take their /24 from" },
+	{ "stores", SETTING_STRING, NULL, "stores to read from, with ':' between; what is put goes to the first that may be written" },
 	{ NULL, SETTING_STRING, NULL, NULL },
 };
 #define COUNT (ARRAY_SIZE(settings_table) - 1)

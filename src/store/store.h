@@ -35,6 +35,14 @@ static inline void store_closep(struct store **s)
 	store_close(*s);
 }
 
+struct strv;
+/* The setting "stores", or else the one in croft's data directory; added to ret. */
+void store_dirs(struct strv *ret);
+/* The first that may be written; one that is not there is made (chunk_avg as above). */
+struct store *store_open_writable(const struct strv *dirs, uint32_t chunk_avg, struct error **err);
+/* The first that has this name (or object; NAME/PART); when none has it, the first there is, for the error. */
+struct store *store_open_with(const struct strv *dirs, const char *name, struct error **err);
+
 struct store_put_result {
 	char object[STORE_HASH * 2 + 1]; /* name of the object, hex */
 	uint64_t size;	 /* of the source as it is read: a qcow2 counts as the disk it holds */

@@ -43,11 +43,42 @@ struct store *store_cmd_open(const char *path, bool make, const char *chunk, str
 	return store_open(path, err);
 }
 
-static struct store *open_store(const struct cmd_args *a, bool make, struct error **err)
+/* --store, or the stores of the settings. */
+static void store_cmd_dirs(const struct cmd_args *a, struct strv *ret)
 {
-	_cleanup_free_ char *path = store_cmd_path(a);
+	if (arg_str(a, "store"))
+		strv_take(ret, store_cmd_path(a));
+	else
+		store_dirs(ret);
+}
 
-	return store_cmd_open(path, make, make ? arg_str(a, "chunk") : NULL, err);
+static struct store *open_to_write(const struct cmd_args *a, struct error **err)
+{
+	_cleanup_strv_ struct strv dirs = STRV_INIT;
+	const char *chunk = arg_str(a, "chunk");
+	uint64_t avg = 0;
+
+	if (chunk && parse_size("--chunk", chunk, &avg, err) < 0)
+		return NULL;
+	store_cmd_dirs(a, &dirs);
+	return store_open_writable(&dirs, avg > UINT32_MAX ? UINT32_MAX : (uint32_t)avg, err);
+}
+
+static struct store *open_with(const struct cmd_args *a, const char *name, struct error **err)
+{
+	_cleanup_strv_ struct strv dirs = STRV_INIT;
+
+	store_cmd_dirs(a, &dirs);
+	return store_open_with(&dirs, name, err);
+}
+
+/* For what is about one store: --store, or the first of the settings. */
+static struct store *open_first(const struct cmd_args *a, struct error **err)
+{
+	_cleanup_strv_ struct strv dirs = STRV_INIT;
+
+	store_cmd_dirs(a, &dirs);
+	return store_open(dirs.v[0], err);
 }
 
 static void advance(void *arg, uint64_t done)
@@ -65,7 +96,7 @@ int store_cmd_print(json_t *j, struct error **err)
 
 static int put_run(const struct cmd_args *a, struct error **err)
 {
-	_cleanup_store_ struct store *s = open_store(a, true, err);
+	_cleanup_store_ struct store *s = open_to_write(a, err);
 	const char *name = arg_words(a)->v[0], *path = arg_words(a)->v[1];
 	struct store_put_opts o = { .message = arg_str(a, "message"), .replace = arg_flag(a, "replace"), .progress = advance };
 	struct store_put_result r;
@@ -89,8 +120,8 @@ static int put_run(const struct cmd_args *a, struct error **err)
 
 static int get_run(const struct cmd_args *a, struct error **err)
 {
-	_cleanup_store_ struct store *s = open_store(a, false, err);
 	const char *name = arg_words(a)->v[0], *path = arg_words(a)->v[1];
+	_cleanup_store_ struct store *s = open_with(a, name, err);
 	struct store_get_opts o = { .update = arg_flag(a, "update"), .sync = arg_flag(a, "sync"), .progress = advance };
 	struct store_tree_result r;
 	int rc;
@@ -113,35 +144,56 @@ static void time_text(int64_t at, char ret[32])
 		strftime(ret, 32, "%Y-%m-%dT%H:%M:%SZ", &tm);
 }
 
-static int list_run(const struct cmd_args *a, struct error **err)
+static void list_row(struct table *t, const struct store_ref *r, const char *dir)
 {
-	static const char *const keys[] = { "name", "kind", "size#", "stored#", "time", "message", NULL };
-	static const char *const titles[] = { "NAME", "KIND", "SIZE", "STORED", "TIME", "MESSAGE", NULL };
-	_cleanup_store_ struct store *s = open_store(a, false, err);
+	char size[24], stored[24], when[32];
+
+	snprintf(size, sizeof(size), "%" PRIu64, r->size);
+	snprintf(stored, sizeof(stored), "%" PRIu64, r->stored);
+	if (cli_format == FORMAT_TABLE) {
+		format_size(r->size, size);
+		format_size(r->stored, stored);
+	}
+	time_text(r->time, when);
+	table_row(t, (const char *const[]){ r->name, r->set ? "set" : "file", size, stored, when, r->message, dir });
+}
+
+static int list_one(struct table *t, const char *dir, struct error **err)
+{
+	_cleanup_store_ struct store *s = store_open(dir, err);
 	struct store_ref *refs;
-	struct table *t;
 	size_t n;
 
 	if (!s || store_list(s, &refs, &n, err) < 0)
 		return -1;
-	t = table_new(keys, titles);
 	for (size_t i = 0; i < n; i++) {
-		bool human = cli_format == FORMAT_TABLE;
-		char size[24], stored[24], when[32];
-
-		snprintf(size, sizeof(size), "%" PRIu64, refs[i].size);
-		snprintf(stored, sizeof(stored), "%" PRIu64, refs[i].stored);
-		if (human) {
-			format_size(refs[i].size, size);
-			format_size(refs[i].stored, stored);
-		}
-		time_text(refs[i].time, when);
-		table_row(t, (const char *const[]){ refs[i].name, refs[i].set ? "set" : "file", size, stored, when, refs[i].message });
+		list_row(t, &refs[i], dir);
 		store_ref_free(&refs[i]);
 	}
 	free(refs);
-	table_print(t);
 	return 0;
+}
+
+static int list_run(const struct cmd_args *a, struct error **err)
+{
+	static const char *const keys[] = { "name", "kind", "size#", "stored#", "time", "message", "store", NULL };
+	static const char *const titles[] = { "NAME", "KIND", "SIZE", "STORED", "TIME", "MESSAGE", "STORE", NULL };
+	_cleanup_strv_ struct strv dirs = STRV_INIT;
+	struct table *t = table_new(keys, titles);
+	size_t there = 0;
+	int rc = 0;
+
+	store_cmd_dirs(a, &dirs);
+	for (size_t i = 0; i < dirs.len && rc == 0; i++) {
+		_cleanup_free_ char *header = path_join(dirs.v[i], "header.json");
+
+		if (!file_exists(header) && (there || i + 1 < dirs.len))
+			continue; /* one of several that nobody has made yet */
+		rc = list_one(t, dirs.v[i], err);
+		there++;
+	}
+	table_print(t);
+	return rc;
 }
 
 static void mode_text(uint32_t mode, char ret[11])
@@ -199,10 +251,10 @@ static json_t *parts_json(const struct store_set *set)
 
 static int show_run(const struct cmd_args *a, struct error **err)
 {
-	_cleanup_store_ struct store *s = open_store(a, false, err);
+	const char *name = arg_words(a)->v[0];
+	_cleanup_store_ struct store *s = open_with(a, name, err);
 	_cleanup_store_ref_ struct store_ref r = { 0 };
 	_cleanup_store_set_ struct store_set set = { 0 };
-	const char *name = arg_words(a)->v[0];
 	json_t *j;
 
 	if (!s)
@@ -220,12 +272,13 @@ static int show_run(const struct cmd_args *a, struct error **err)
 
 static int remove_run(const struct cmd_args *a, struct error **err)
 {
-	_cleanup_store_ struct store *s = open_store(a, false, err);
+	for (size_t i = 0; i < arg_words(a)->len; i++) {
+		_cleanup_store_ struct store *s = open_with(a, arg_words(a)->v[i], err);
 
-	for (size_t i = 0; s && i < arg_words(a)->len; i++)
-		if (store_remove(s, arg_words(a)->v[i], err) < 0)
+		if (!s || store_remove(s, arg_words(a)->v[i], err) < 0)
 			return -1;
-	return s ? 0 : -1;
+	}
+	return 0;
 }
 
 static void say(void *arg, const char *line)
@@ -236,7 +289,7 @@ static void say(void *arg, const char *line)
 static int verify_run(const struct cmd_args *a, struct error **err)
 {
 	const char *from = arg_str(a, "repair-from");
-	_cleanup_store_ struct store *s = open_store(a, false, err);
+	_cleanup_store_ struct store *s = open_first(a, err);
 	_cleanup_store_ struct store *other = s && from ? store_cmd_open(from, false, NULL, err) : NULL;
 	struct store_verify_opts o = { .deep = arg_flag(a, "deep"), .say = say, .repair_from = other };
 	struct store_verify_result r;
@@ -252,7 +305,7 @@ static int verify_run(const struct cmd_args *a, struct error **err)
 
 static int gc_run(const struct cmd_args *a, struct error **err)
 {
-	_cleanup_store_ struct store *s = open_store(a, false, err);
+	_cleanup_store_ struct store *s = open_first(a, err);
 	struct store_gc_result r;
 
 	if (!s || store_gc(s, &r, err) < 0)
@@ -263,7 +316,7 @@ static int gc_run(const struct cmd_args *a, struct error **err)
 
 static int stats_run(const struct cmd_args *a, struct error **err)
 {
-	_cleanup_store_ struct store *s = open_store(a, false, err);
+	_cleanup_store_ struct store *s = open_first(a, err);
 	struct store_stats r;
 
 	if (!s || store_stats(s, &r, err) < 0)
