@@ -221,7 +221,7 @@ static int read_nat(struct group *g, struct group_zone *z, const struct node *r,
 		set_kind(z, 2);
 	if (word(r, "mapping", scopes, &n->mapping, err) < 0 || word(r, "filtering", scopes, &n->filtering, err) < 0 ||
 		node_bool(r, "hairpin", &n->hairpin, err) < 0 || node_bool(r, "refresh_inbound", &n->refresh_inbound, err) < 0 ||
-		node_bool(r, "preserve_ports", &n->preserve_ports, err) < 0 || node_bool(r, "upnp", &n->upnp, err) < 0 ||
+		node_bool(r, "preserve_ports", &n->preserve_ports, err) < 0 ||
 		node_bool(r, "pcp", &n->pcp, err) < 0 || node_u64(r, "max_flows", 1, 1 << 22, &n->max_flows, err) < 0 ||
 		node_u64(r, "max_host_flows", 1, 1 << 22, &n->max_host_flows, err) < 0 || node_map(r, "timeouts", &t, err) < 0 ||
 		read_forwards(g, r, "maps", false, &n->maps, &n->nmaps, err) < 0)
@@ -239,7 +239,7 @@ static int read_nat(struct group *g, struct group_zone *z, const struct node *r,
 
 static int read_router(struct group *g, struct group_zone *z, const struct node *at, struct error **err)
 {
-	static const char *const known[] = { "to", "nat", "mapping", "filtering", "hairpin", "refresh_inbound", "preserve_ports", "upnp", "pcp",
+	static const char *const known[] = { "to", "nat", "mapping", "filtering", "hairpin", "refresh_inbound", "preserve_ports", "pcp",
 		"maps", "timeouts", "max_flows", "max_host_flows", "ip", NULL };
 	const struct node *to = at->type == NODE_MAP ? node_get(at, "to") : at;
 

@@ -3,6 +3,7 @@
  * A zone's gateway: answers ARP, ping, DHCP and DNS at its address and leads on what is for elsewhere.
  */
 #include "net/ip6.h"
+#include "net/pcp.h"
 #include "net/routing.h"
 
 #include <string.h>
@@ -65,7 +66,16 @@ static void on_dns(struct zone *z, struct port *from, uint32_t ip, uint16_t port
 		resolver_ask(z->net->resolver, z, from->mac, ip, port, msg, len);
 }
 
-/* true when it was a question for DHCP or DNS. Those are never fragments. */
+static void on_pcp(struct zone *z, struct port *from, uint32_t ip, uint16_t port, const uint8_t *msg, size_t len)
+{
+	uint8_t out[PCP_MAX];
+	size_t n = ip == from->ip ? pcp_answer(from, msg, len, out) : 0;
+
+	if (n)
+		gateway_send_udp(z, from->mac, ip, PCP_PORT, port, out, n);
+}
+
+/* true when it was a question for DHCP, DNS or PCP. Those are never fragments. */
 static bool asked(struct zone *z, struct port *from, const struct ip4 *p)
 {
 	const uint8_t *udp = p->h + p->hlen;
@@ -74,12 +84,14 @@ static bool asked(struct zone *z, struct port *from, const struct ip4 *p)
 	if (p->proto != IPPROTO_UDP || (p->frag & (IP4_MF | IP4_OFFSET)) || n < UDP_BYTES)
 		return false;
 	udp_len = get16(udp + 4);
-	if (udp_len < UDP_BYTES || udp_len > n || (get16(udp + 2) != 67 && get16(udp + 2) != 53))
+	if (udp_len < UDP_BYTES || udp_len > n || (get16(udp + 2) != 67 && get16(udp + 2) != 53 && (get16(udp + 2) != PCP_PORT || !z->router || !z->router->pcp)))
 		return false;
 	if (get16(udp + 6) && inet_checksum(udp, udp_len, pseudo4(p->src, p->dst, IPPROTO_UDP, udp_len)))
 		return true;
 	if (get16(udp + 2) == 67)
 		on_dhcp(z, from, udp + UDP_BYTES, udp_len - UDP_BYTES);
+	else if (p->dst == z->gateway && get16(udp + 2) == PCP_PORT)
+		on_pcp(z, from, p->src, get16(udp), udp + UDP_BYTES, udp_len - UDP_BYTES);
 	else if (p->dst == z->gateway)
 		on_dns(z, from, p->src, get16(udp), udp + UDP_BYTES, udp_len - UDP_BYTES);
 	return true;

@@ -401,9 +401,18 @@ int nat_unmap(struct nat *n, uint8_t proto, uint32_t ip, uint16_t ip_port)
 		return -1;
 	/* Without flows it goes at once, else with the last of them. */
 	n->mappings[i].fixed = false;
+	n->mappings[i].ends = 0;
 	n->live_statics--;
 	n->hosts[n->mappings[i].host].statics--;
 	if (!n->mappings[i].flows)
 		mapping_drop(n, i);
 	return 0;
+}
+
+int nat_unmap_asked(struct nat *n, uint8_t proto, uint32_t ip, uint16_t ip_port)
+{
+	int p = proto_index(proto);
+	uint32_t i = p < 0 ? 0 : mapping_find(n, p, ip, ip_port, 0, 0);
+
+	return i && n->mappings[i].ends ? nat_unmap(n, proto, ip, ip_port) : -1;
 }

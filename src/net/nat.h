@@ -60,6 +60,8 @@ void nat_expire(struct nat *n, uint64_t now);
 int nat_map(struct nat *n, uint8_t proto, uint16_t port, uint32_t ip, uint16_t ip_port, unsigned life_s, uint64_t now);
 /* Any outside port, `wish` or its own if possible; the one that it has when it is mapped already. 0: none. */
 uint16_t nat_map_any(struct nat *n, uint8_t proto, uint16_t wish, uint32_t ip, uint16_t ip_port, unsigned life_s, uint64_t now);
+/* Those of nat_map_any alone. */
+int nat_unmap_asked(struct nat *n, uint8_t proto, uint32_t ip, uint16_t ip_port);
 int nat_unmap(struct nat *n, uint8_t proto, uint32_t ip, uint16_t ip_port);
 
 /*

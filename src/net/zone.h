@@ -79,6 +79,7 @@ struct router {
 	struct port *outer;
 	struct nat *nat; /* NULL: none, all addresses are known on both sides */
 	struct filter6 *filter6;
+	bool pcp; /* machines may ask for port maps */
 	uint64_t dropped;
 };
 /* To a machine that is a router itself. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Frames into a zone with a router, NAT and everything that answers: ARP, IPv4, IPv6, ICMP, TCP, UDP, DHCP, DNS, NDP. Each frame:
+ * Frames into a zone with a router, NAT and everything that answers: ARP, IPv4, IPv6, ICMP, TCP, UDP, DHCP, DNS, NDP, PCP. Each frame:
  * a byte (who sends it; what is put right, so that it gets further), two of length, bytes.
  */
 #include "base/mem.h"
@@ -58,6 +58,7 @@ static void begin(void)
 	c.filtering = NAT_ADDRESS;
 	c.max_flows = 4096;
 	router.nat = nat_new(&c);
+	router.pcp = true;
 	nat_map(router.nat, IPPROTO_UDP, 53, 0x0a01000a, 53, 0, 0);
 }
 

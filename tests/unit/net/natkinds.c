@@ -127,7 +127,7 @@ static void every_kind_is_what_it_says(void **state)
 
 static int begin_home(void **state)
 {
-	return begin(state, WAN "," HOME("\"maps\":[{\"proto\":\"udp\",\"port\":8053,\"address\":\"10.1.0.11\",\"to_port\":53},"
+	return begin(state, WAN "," HOME("\"pcp\":true,\"maps\":[{\"proto\":\"udp\",\"port\":8053,\"address\":\"10.1.0.11\",\"to_port\":53},"
 					 "{\"proto\":\"tcp\",\"port\":80,\"address\":\"10.1.0.11\",\"to_port\":8080}]"));
 }
 
@@ -265,6 +265,53 @@ static void fragments_pass(void **state)
 	}
 	assert_int_equal(inet_checksum(got, sizeof(l4), pseudo4(ROUTER, wires[SERVER].ip, IPPROTO_UDP, sizeof(l4))), 0);
 	assert_memory_equal(got + 8, l4 + 8, sizeof(l4) - 8);
+}
+
+static size_t ask_router(const uint8_t *m, size_t n, struct datagram *d)
+{
+	udp_send(CLIENT, wires[CLIENT].ip, 5350, wires[CLIENT].gateway, 5351, m, n);
+	assert_true(udp_receive(CLIENT, d, true));
+	assert_int_equal(d->src_port, 5351);
+	return d->n;
+}
+
+static void maps_on_request(void **state)
+{
+	uint8_t pmp[12] = { 0, 1 }, m[60] = { 2, 1 };
+	struct datagram d;
+
+	assert_int_equal(ask_router((uint8_t[]){ 0, 0 }, 2, &d), 12);
+	assert_int_equal(get32(d.data + 8), ROUTER);
+	put16(pmp + 4, 7000);
+	put16(pmp + 6, 7001);
+	put32(pmp + 8, 600);
+	assert_int_equal(ask_router(pmp, 12, &d), 16);
+	assert_int_equal(get16(d.data + 2), 0);
+	assert_int_equal(get16(d.data + 10), 7001);
+	assert_true(answered(OTHER, 1234, 7001, 7000));
+	put32(pmp + 8, 0);
+	ask_router(pmp, 12, &d);
+	assert_int_equal(get16(d.data + 2), 0);
+	/* The flow that came in by it lives on, others no longer come in. */
+	assert_false(answered(SERVER, 1234, 7001, 7000));
+	put32(m + 4, 600);
+	m[18] = m[19] = 0xff;
+	put32(m + 20, wires[CLIENT].ip);
+	m[36] = IPPROTO_UDP;
+	put16(m + 40, 7100);
+	put16(m + 42, 7101);
+	assert_int_equal(ask_router(m, sizeof(m), &d), 60);
+	assert_int_equal(d.data[3], 0);
+	assert_int_equal(get16(d.data + 42), 7101);
+	assert_int_equal(get32(d.data + 56), ROUTER);
+	assert_true(answered(OTHER, 1234, 7101, 7100));
+	put32(m + 20, wires[NEIGHBOUR].ip); /* another's ports */
+	put16(m + 40, 7200);
+	ask_router(m, sizeof(m), &d);
+	assert_int_equal(d.data[3], 12);
+	m[0] = 9;
+	ask_router(m, sizeof(m), &d);
+	assert_int_equal(d.data[3], 1);
 }
 
 static void what_is_inside_cannot_be_named_from_outside(void **state)
@@ -407,6 +454,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(errors_come_back_through_nat, begin_home, wires_end),
 		cmocka_unit_test_setup_teardown(pings_have_ids_of_their_own, begin_home, wires_end),
 		cmocka_unit_test_setup_teardown(fragments_pass, begin_home, wires_end),
+		cmocka_unit_test_setup_teardown(maps_on_request, begin_home, wires_end),
 		cmocka_unit_test_setup_teardown(what_is_inside_cannot_be_named_from_outside, begin_home, wires_end),
 		cmocka_unit_test_setup_teardown(a_killed_process_goes_on_with_its_tables, begin_home, wires_end),
 		cmocka_unit_test(times_end_flows),
