@@ -147,18 +147,6 @@ static int load(struct restore *r, struct qmp *q, struct error **err)
 	return rc;
 }
 
-/* The guest's side of the agent channel is replaced: nobody may be in the middle of a word with it. */
-static void hold_agent(struct restore *r)
-{
-	_cleanup_free_ char *sock = machine_path(r->m, "run/agent.sock");
-	_cleanup_error_ struct error *e = NULL;
-
-	agent_free(STEAL(r->o->held));
-	r->o->held = agent_hold(sock, HELD_MS, &e);
-	if (!r->o->held)
-		log_debug("machine %s: agent channel: %s", r->m->name, e->msg);
-}
-
 static int note_paused(const struct machine *m, bool paused, struct error **err)
 {
 	_cleanup_free_ char *path = machine_path(m, "run/paused");
@@ -178,7 +166,7 @@ static int load_running(struct restore *r, struct error **err)
 	if (qmp_command(q, "stop", NULL, SNAP_QMP_MS, NULL, err) < 0 || snap_qmp_drop(q, &r->drives, SNAP_BEFORE, err) < 0 ||
 		snap_qmp_tags(q, &r->drives, SNAP_BEFORE, err) < 0)
 		return -1;
-	hold_agent(r);
+	snapshot_hold(r->m, r->o);
 	return note_paused(r->m, true, err) < 0 ? -1 : load(r, q, err);
 }
 
@@ -215,7 +203,7 @@ static int load_stopped(struct restore *r, struct error **err)
 
 	if (start_halted(r, err) < 0)
 		return -1;
-	hold_agent(r);
+	snapshot_hold(r->m, r->o);
 	q = snap_qmp_connect(r->m, err);
 	return q ? load(r, q, err) : -1;
 }
@@ -386,11 +374,21 @@ int snapshot_set_clock(struct machine *m, int timeout_ms, struct error **err)
 	return set_by_date(a, timeout_ms, err);
 }
 
-int snapshot_go(struct machine *m, const struct snapshot *s, struct snapshot_restore_opts *o, struct error **err)
+void snapshot_hold(struct machine *m, struct snapshot_restore_opts *o)
+{
+	_cleanup_free_ char *sock = machine_path(m, "run/agent.sock");
+	_cleanup_error_ struct error *e = NULL;
+
+	agent_free(STEAL(o->held));
+	o->held = agent_hold(sock, HELD_MS, &e);
+	if (!o->held)
+		log_debug("machine %s: agent channel: %s", m->name, e->msg);
+}
+
+int snapshot_let_go(struct machine *m, const struct snapshot *s, struct snapshot_restore_opts *o, struct error **err)
 {
 	/* Only when the guest has noticed that nobody is there does the helper come back. */
 	_cleanup_agent_ struct agent *held = STEAL(o->held);
-	_cleanup_error_ struct error *e = NULL;
 	_cleanup_qmp_ struct qmp *q = NULL;
 
 	if (s->paused)
@@ -398,12 +396,23 @@ int snapshot_go(struct machine *m, const struct snapshot *s, struct snapshot_res
 	q = snap_qmp_connect(m, err);
 	if (!q || qmp_command(q, "cont", NULL, SNAP_QMP_MS, NULL, err) < 0 || note_paused(m, false, err) < 0)
 		return error_wrap(err, "machine %s", m->name);
-	agent_free(STEAL(held));
-	/* A guest that was still booting has nobody to ask; it will read the clock of the hardware. */
-	if (s->ready && snapshot_set_clock(m, CLOCK_MS, &e) < 0) {
-		if (e->cls == ERR_INTR)
-			return error_move(err, &e);
-		log_warn("machine %s: its clock stands at the time of the snapshot: %s", m->name, e->msg);
-	}
 	return 0;
+}
+
+int snapshot_repair(struct machine *m, const struct snapshot *s, struct error **err)
+{
+	_cleanup_error_ struct error *e = NULL;
+
+	/* A guest that was still booting has nobody to ask; it will read the clock of the hardware. */
+	if (!s->memory || s->paused || !s->ready || snapshot_set_clock(m, CLOCK_MS, &e) == 0)
+		return 0;
+	if (e->cls == ERR_INTR)
+		return error_move(err, &e);
+	log_warn("machine %s: its clock stands at the time of the snapshot: %s", m->name, e->msg);
+	return 0;
+}
+
+int snapshot_go(struct machine *m, const struct snapshot *s, struct snapshot_restore_opts *o, struct error **err)
+{
+	return snapshot_let_go(m, s, o, err) < 0 ? -1 : snapshot_repair(m, s, err);
 }

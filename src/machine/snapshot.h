@@ -93,8 +93,12 @@ struct snapshot_restore_opts {
 };
 /* name NULL or "LAST": the newest. *done, when not NULL: what it was. */
 int snapshot_restore(struct machine *m, const char *name, struct snapshot_restore_opts *o, struct snapshot **done, struct error **err);
-/* Lets a machine run that was restored with hold, and sets the guest's clock. */
-int snapshot_go(struct machine *m, const struct snapshot *s, struct snapshot_restore_opts *o, struct error **err);
+/* The guest's side of the agent channel is replaced: has the helper let go of it, until snapshot_let_go. */
+void snapshot_hold(struct machine *m, struct snapshot_restore_opts *o);
+/* Lets a machine run that was restored with hold; then what the guest needs to know of the time that has passed. */
+int snapshot_let_go(struct machine *m, const struct snapshot *s, struct snapshot_restore_opts *o, struct error **err);
+int snapshot_repair(struct machine *m, const struct snapshot *s, struct error **err);
+int snapshot_go(struct machine *m, const struct snapshot *s, struct snapshot_restore_opts *o, struct error **err); /* both */
 /* Sets the clock of a running guest to the host's; a guest program that is too old for it is said. */
 int snapshot_set_clock(struct machine *m, int timeout_ms, struct error **err);
 

@@ -115,7 +115,9 @@ static json_t *handle(struct client *c, const char *line)
 	const char *op = json_string_value(json_object_get(request, "op"));
 	_cleanup_error_ struct error *e = NULL;
 
-	if (op && ((answer = client_op(c, op, request, &e)) || (!e && (answer = faults_op(n->faults, op, request, &e))) || (!e && (answer = zone_op(n, op, request, &e))) ||
+	if (op && (answer = pause_op(n, op))) {
+		/* done */
+	} else if (op && ((answer = client_op(c, op, request, &e)) || (!e && (answer = faults_op(n->faults, op, request, &e))) || (!e && (answer = zone_op(n, op, request, &e))) ||
 			  (!e && (answer = trace_op(n, op, request, &e))))) {
 		/* done */
 	} else if (e) {
@@ -123,6 +125,8 @@ static json_t *handle(struct client *c, const char *line)
 	} else if (op && !strcmp(op, "reload") && net_load(n, &e) < 0) {
 		answer = json_pack("{s:b, s:i, s:s}", "ok", 0, "class", (int)e->cls, "error", e->msg);
 	} else if (op && (!strcmp(op, "reload") || !strcmp(op, "attach"))) {
+		/* Whoever paused it and did not come back. */
+		pause_end(n);
 		net_connect_all(n);
 		answer = status(n);
 	} else if (op && !strcmp(op, "status")) {
@@ -133,7 +137,7 @@ static json_t *handle(struct client *c, const char *line)
 	} else {
 		answer = json_pack("{s:b, s:s}", "ok", 0, "error",
 			"not a request that is known: status, faults, link, cut, heal, seed, session, capture, trace, zones, nat, forwards, forward, "
-			"unforward, attach, reload, save, load, stop");
+			"unforward, attach, reload, pause, resume, save, load, stop");
 	}
 	json_decref(request);
 	return answer;

@@ -172,7 +172,7 @@ void port_write(struct port *p, const uint8_t *frame, size_t len)
 		(p->kind == PORT_GATEWAY ? gateway_deliver : router_deliver)(p, frame, len);
 		return;
 	}
-	if (p->fd < 0)
+	if (p->fd < 0 || p->zone->net->paused)
 		return;
 	if (TX_BYTES - p->tx_len < len + 4) {
 		p->dropped++; /* the machine is too slow */

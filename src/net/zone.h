@@ -124,6 +124,7 @@ struct net {
 	struct capture *captures; /* NULL: nobody looks */
 	struct records records;
 	bool log_names; /* each question that a machine asks */
+	bool paused;	 /* pause.c */
 	uint32_t origin; /* id of the node whose frame is on its way; 0: none's */
 	struct loop_src *retry; /* runs only while a port is not connected */
 	struct forward *forwards;
@@ -214,6 +215,10 @@ int state_load(struct net *n, const char *path, struct error **err); /* in the p
 void state_begin(struct net *n); /* from DIR/net.state, when there is one */
 void state_end(struct net *n);
 void state_tick(struct net *n);	 /* each second: ends what is over, and writes what has changed */
+
+/* pause.c: "pause" and "resume"; NULL when it is another request. */
+json_t *pause_op(struct net *n, const char *op);
+void pause_end(struct net *n); /* when it was paused: forgets what is under way, and goes on */
 
 /* control.c */
 struct control;

@@ -134,6 +134,33 @@ static void frames_arrive_and_spoofed_ones_do_not(void **state)
 	assert_int_equal(get32(f + 14), 3);
 }
 
+/* Nothing of the time before arrives after the pause, whatever it was on its way in. */
+static void nothing_is_under_way_after_a_pause(void **state)
+{
+	struct error *e = NULL;
+	uint8_t f[2048];
+	char *answer;
+
+	plain(0, ends[0].mac, ends[1].mac, 10);
+	receive(1, f);
+	answer = net_request(dir, "{\"op\":\"pause\"}", 5000, &e);
+	assert_non_null(answer);
+	assert_non_null(strstr(answer, "\"unread\":0"));
+	free(answer);
+	plain(0, ends[0].mac, ends[1].mac, 11);
+	answer = net_request(dir, "{\"op\":\"resume\"}", 5000, &e);
+	assert_non_null(answer);
+	free(answer);
+	/* It came anew; on the old connection there is only its end. */
+	assert_int_equal(read(ends[1].fd, f, sizeof(f)), 0);
+	for (int i = 0; i < 2; i++)
+		close(ends[i].fd);
+	accept_both();
+	plain(0, ends[0].mac, ends[1].mac, 12);
+	receive(1, f);
+	assert_int_equal(get32(f + 14), 12);
+}
+
 static void gateway_answers_arp(void **state)
 {
 	uint8_t f[2048] = { 0 };
@@ -312,6 +339,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(frames_arrive_and_spoofed_ones_do_not),
+		cmocka_unit_test(nothing_is_under_way_after_a_pause),
 		cmocka_unit_test(gateway_answers_arp),
 		cmocka_unit_test(the_hosts_loopback_is_out_of_reach),
 		cmocka_unit_test(a_killed_network_comes_back),
