@@ -105,7 +105,7 @@ void out_end(struct guest *g, struct stream *s, uint8_t channel, size_t n);
 int out_flush(struct guest *g); /* -1: port broken */
 void out_drop(struct guest *g);
 
-/* exec.c, push.c, pull.c, facts.c, net.c, power.c, clock.c: begin what OPEN asks for. */
+/* exec.c, push.c, pull.c, facts.c, net.c, power.c, clock.c, freeze.c: begin what OPEN asks for. */
 void exec_open(struct guest *g, struct stream *s);
 void push_open(struct guest *g, struct stream *s);
 void pull_open(struct guest *g, struct stream *s);
@@ -113,6 +113,7 @@ void facts_open(struct guest *g, struct stream *s);
 void net_open(struct guest *g, struct stream *s);
 void power_open(struct guest *g, struct stream *s);
 void clock_open(struct guest *g, struct stream *s);
+void freeze_open(struct guest *g, struct stream *s);
 
 /* spawn.c */
 struct spawn {

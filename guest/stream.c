@@ -15,6 +15,7 @@ static void (*const openers[])(struct guest *, struct stream *) = {
 	[FRAME_NET] = net_open,
 	[FRAME_POWER] = power_open,
 	[FRAME_CLOCK] = clock_open,
+	[FRAME_FREEZE] = freeze_open,
 };
 
 struct stream *stream_find(struct guest *g, uint32_t id)

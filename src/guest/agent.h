@@ -98,6 +98,14 @@ int agent_network(struct agent *a, const struct agent_net *n, int timeout_ms, st
 /* Sets the guest's wall clock to ours. Error code EOPNOTSUPP: its guest program is older than this request. */
 int agent_set_clock(struct agent *a, int timeout_ms, struct error **err);
 /*
+ * Has the guest stop the writing of its file systems, until the handle is ended or 10 s are over. EOPNOTSUPP as above. The agent can be
+ * used for nothing else meanwhile.
+ */
+struct agent_freeze;
+struct agent_freeze *agent_freeze(struct agent *a, int timeout_ms, struct error **err);
+/* -1: it had been thawed before that, since it took too long. NULL allowed. */
+int agent_thaw(struct agent_freeze *f, struct error **err);
+/*
  * Makes the helper let go of the guest, whose memory is about to be replaced: all streams of all clients end. Lasts until the
  * handle is freed; it can be used for nothing else. Returns when it has.
  */

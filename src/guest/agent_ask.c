@@ -3,6 +3,7 @@
 #include "call.h"
 
 #include "base/cleanup.h"
+#include "base/mem.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -66,6 +67,48 @@ int agent_set_clock(struct agent *a, int timeout_ms, struct error **err)
 	snprintf(text, sizeof(text), "%lld.%09ld", (long long)now.tv_sec, now.tv_nsec);
 	item_str(&items, FRAME_K_TIME, text);
 	return ask(a, FRAME_CLOCK, "clock", &items, timeout_ms, &answer, err);
+}
+
+struct agent_freeze {
+	struct call c;
+	struct buf none;
+};
+
+struct agent_freeze *agent_freeze(struct agent *a, int timeout_ms, struct error **err)
+{
+	struct agent_freeze *f = xcalloc(1, sizeof(*f));
+	uint64_t credit;
+
+	f->c = (struct call){ .a = a, .what = "freeze", .on_data = collect, .arg = &f->none };
+	buf_str(&f->none);
+	if (call_begin(&f->c, FRAME_FREEZE, &f->none, timeout_ms, err) < 0) {
+		free(f);
+		return NULL;
+	}
+	credit = f->c.credit;
+	while (f->c.credit == credit && !f->c.over)
+		if (call_turn(&f->c, NULL, 0, true, err) < 0)
+			break;
+	if (!*err)
+		return f;
+	call_end(&f->c);
+	buf_free(&f->none);
+	free(f);
+	return NULL;
+}
+
+int agent_thaw(struct agent_freeze *f, struct error **err)
+{
+	int rc = 0;
+
+	if (!f)
+		return 0;
+	call_send(&f->c, FRAME_EOF, 0, NULL, 0);
+	rc = call_finish(&f->c, err);
+	call_end(&f->c);
+	buf_free(&f->none);
+	free(f);
+	return rc;
 }
 
 int agent_power(struct agent *a, enum agent_power what, int timeout_ms, struct error **err)

@@ -112,6 +112,7 @@ enum frame_kind {
 	FRAME_NET,
 	FRAME_POWER, /* FRAME_K_NAME "poweroff" or "reboot"; EXIT 0 when accepted */
 	FRAME_CLOCK, /* FRAME_K_TIME: sets the wall clock */
+	FRAME_FREEZE, /* file systems on disks stop writing; answered with CREDIT 1 when they have, until EOF or CLOSE, 10 s at most */
 };
 
 /* Keys of items in OPEN and HELLO. */

@@ -548,6 +548,8 @@ static void questions(void **state)
 	assert_err(agent_power(f->a, AGENT_POWEROFF, 5000, &e), e, ERR_FAILED, "not the guest program");
 	/* the time that it sends is one that the guest program understands */
 	assert_err(agent_set_clock(f->a, 5000, &e), e, ERR_FAILED, "not the guest program");
+	assert_null(agent_freeze(f->a, 5000, &e));
+	assert_err(-1, e, ERR_FAILED, "not the guest program");
 }
 
 /* Garbage ends the connection, not the program. Its commands die with it. */
