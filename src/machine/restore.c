@@ -12,7 +12,7 @@
 #include "base/loop.h"
 #include "base/mem.h"
 #include "base/path.h"
-#include "snapint.h"
+#include "backupint.h"
 
 #include <errno.h>
 #include <string.h>
@@ -164,7 +164,7 @@ static int load_running(struct restore *r, struct error **err)
 	r->halted = runs;
 	snap_qmp_del_memory(q); /* of a command that was killed */
 	if (qmp_command(q, "stop", NULL, SNAP_QMP_MS, NULL, err) < 0 || snap_qmp_drop(q, &r->drives, SNAP_BEFORE, err) < 0 ||
-		snap_qmp_tags(q, &r->drives, SNAP_BEFORE, err) < 0)
+		backup_forget_bitmaps(q, &r->drives, err) < 0 || snap_qmp_tags(q, &r->drives, SNAP_BEFORE, err) < 0)
 		return -1;
 	snapshot_hold(r->m, r->o);
 	return note_paused(r->m, true, err) < 0 ? -1 : load(r, q, err);
@@ -179,9 +179,10 @@ static int write_def(const struct machine *m, struct error **err)
 	return file_write(path, b.data, b.len, 0600, err);
 }
 
+/* QEMU goes to no snapshot of a disk that has bitmaps: they would be wrong. The next backup reads everything. */
 static int mark(struct restore *r, struct error **err)
 {
-	if (snap_img_drop(&r->drives, SNAP_BEFORE, err) < 0)
+	if (backup_forget_bitmaps(NULL, &r->drives, err) < 0 || snap_img_drop(&r->drives, SNAP_BEFORE, err) < 0)
 		return -1;
 	for (size_t i = 0; i < r->drives.len; i++)
 		if (snap_img("-c", SNAP_BEFORE, r->drives.v[i].path, err) < 0)

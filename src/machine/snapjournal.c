@@ -5,13 +5,15 @@
  *	take	not there under its own name yet: it is taken back. There: it is complete
  *	remove	still there under its own name: nothing has happened. Else it is completed
  *	restore	it is done again from its beginning
+ *	backup	what was set up in QEMU for it goes; the store has it as a whole or not at all
+ *	fill	restoring a backup into an existing machine: its disks go back to their mark
  */
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/path.h"
-#include "snapint.h"
+#include "backupint.h"
 
 #include <string.h>
 
@@ -143,6 +145,39 @@ static int recover_restore(struct machine *m, const struct snap_journal *j, stru
 	return snap_restore_locked(m, j->name, &o, NULL, err);
 }
 
+/* What a backup set up in QEMU goes. Its bitmaps stay: the next backup knows which of them are whole. */
+static int recover_backup(struct machine *m, struct error **err)
+{
+	_cleanup_drives_ struct snap_drives d = { 0 };
+
+	snap_drives_of(m, &d);
+	return backup_clean(m, &d, NULL, err);
+}
+
+static int recover_fill(struct machine *m, struct error **err)
+{
+	_cleanup_drives_ struct snap_drives d = { 0 };
+
+	snap_drives_of(m, &d);
+	return backup_take_back(&d, err);
+}
+
+static void tell(const struct machine *m, const struct snap_journal *j)
+{
+	static const struct {
+		const char *op, *what, *now;
+	} words[] = {
+		{ "take", "taking snapshot", "taken back" },
+		{ "remove", "removing snapshot", "completed" },
+		{ "backup", "making backup", "taken back" },
+		{ "fill", "restoring backup", "taken back" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+		if (!strcmp(j->op, words[i].op))
+			log_info("machine %s: %s %s was interrupted: that is %s", m->name, words[i].what, j->name, words[i].now);
+}
+
 /* own: it is this command's own failure, of which it tells itself. */
 static int recover(struct machine *m, bool own, struct error **err)
 {
@@ -159,13 +194,16 @@ static int recover(struct machine *m, bool own, struct error **err)
 		rc = recover_remove(m, &j, err);
 	else if (!strcmp(j.op, "restore"))
 		return recover_restore(m, &j, err);
+	else if (!strcmp(j.op, "backup"))
+		rc = recover_backup(m, err);
+	else if (!strcmp(j.op, "fill"))
+		rc = recover_fill(m, err);
 	else
 		rc = error_set(err, ERR_FAILED, "journal.json: '%s' is nothing that this croft knows", j.op);
 	if (rc < 0 || snap_journal_end(m, err) < 0)
 		return -1;
-	if (!own && strcmp(j.op, "restore"))
-		log_info("machine %s: %s snapshot %s was interrupted: that is %s", m->name, !strcmp(j.op, "take") ? "taking" : "removing",
-			j.name, !strcmp(j.op, "take") ? "taken back" : "completed");
+	if (!own)
+		tell(m, &j);
 	return 0;
 }
 

@@ -61,9 +61,14 @@ static int vm_restore_run(const struct cmd_args *a, struct error **err)
 {
 	const struct strv *w = arg_words(a);
 	struct snapshot_restore_opts o = { .disk_only = arg_flag(a, "disk-only") };
-	_cleanup_machine_ struct machine *m = machine_open(w->v[0], err);
+	_cleanup_machine_ struct machine *m = NULL;
 	_cleanup_snapshot_ struct snapshot *s = NULL;
 
+	if (arg_str(a, "from") && (w->len > 1 || o.disk_only))
+		return error_set(err, ERR_USAGE, "--from names a backup; neither a snapshot nor --disk-only goes with it");
+	if (arg_str(a, "from"))
+		return vm_restore_from(a, w->v[0], arg_str(a, "from"), err);
+	m = machine_open(w->v[0], err);
 	if (!m)
 		return -1;
 	cli_left("the next command on machine %s completes going back", m->name);
@@ -77,6 +82,8 @@ static int vm_restore_run(const struct cmd_args *a, struct error **err)
 
 static const struct opt restore_opts[] = {
 	{ 0, "disk-only", OPT_FLAG, NULL, "Leave the memory out: the machine starts from the disks as after a power cut", NULL },
+	{ 0, "from", OPT_STRING, "BACKUP", "Take the disks from this backup (LAST: the newest); makes the machine when it is not there", NULL },
+	{ 0, "store", OPT_STRING, "PATH", "With --from: the store; default: croft's own", "file" },
 	OPT_END,
 };
 
@@ -86,7 +93,8 @@ const struct command cmd_vm_restore = {
 	.summary = "Go back to a snapshot",
 	.help = "Without a name, or as LAST, the newest one. A snapshot with memory goes on at its instant: in the running QEMU when the hardware is "
 		"still the same, else, and when the machine is stopped, in a new one. The guest's clock is set to now. What was changed since the "
-		"last snapshot is lost. A snapshot of disks only is put into the stopped machine; one that runs is ended and started again.",
+		"last snapshot is lost. A snapshot of disks only is put into the stopped machine; one that runs is ended and started again. "
+		"With --from the disks of a stopped machine become those of a backup, or a machine that was removed is made again.",
 	.opts = restore_opts,
 	.min_words = 1,
 	.max_words = 2,

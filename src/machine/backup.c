@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "machine/backup.h"
+
+#include "base/cleanup.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "backupint.h"
+
+#include <dirent.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+struct taking {
+	struct machine *m;
+	struct store *s;
+	const struct backup_opts *o;
+	struct snap_drives drives;
+	struct backup_source *sources;
+	struct backup *last; /* or NULL */
+	char *name, *bitmap;
+	struct buf definition;
+	struct store_part *parts;
+	struct store_range **ranges;
+	struct strv texts; /* what parts point into */
+	size_t nparts;
+};
+
+static int choose_name(struct taking *t, struct error **err)
+{
+	_cleanup_backups_ struct backups l = { 0 };
+	_cleanup_snapshots_ struct snapshots names = { 0 };
+
+	if (t->o->name && name_check("backup", t->o->name, err) < 0)
+		return -1;
+	if (t->o->name && !strcmp(t->o->name, SNAPSHOT_LAST))
+		return error_set(err, ERR_USAGE, "backup LAST: that is the newest one's other name");
+	if (backup_list(t->s, t->m->name, &l, err) < 0)
+		return -1;
+	for (size_t i = 0; i < l.len; i++) {
+		struct snapshot *s = xcalloc(1, sizeof(*s));
+
+		if (t->o->name && !strcmp(l.v[i]->name, t->o->name)) {
+			free(s);
+			error_set(err, ERR_STATE, "machine %s: there is a backup %s already", t->m->name, t->o->name);
+			return error_hint(err, "take another name, or forget it first: croft vm forget %s %s", t->m->name, t->o->name);
+		}
+		s->name = xstrdup(l.v[i]->name);
+		names.v = xreallocarray(names.v, names.len + 1, sizeof(*names.v));
+		names.v[names.len++] = s;
+	}
+	t->name = t->o->name ? xstrdup(t->o->name) : snapshot_auto_name(&names);
+	if (l.len)
+		t->last = STEAL(l.v[l.len - 1]);
+	return 0;
+}
+
+static int read_source(void *arg, void *p, size_t n, uint64_t off, struct error **err)
+{
+	return nbd_read(((struct backup_source *)arg)->nbd, p, n, off, err);
+}
+
+static const char *keep(struct taking *t, char *text)
+{
+	strv_take(&t->texts, text);
+	return text;
+}
+
+/* What is to be read: with a base what may have changed, without one where data is. */
+static void add_disk(struct taking *t, struct backup_source *src, struct backup_result *ret)
+{
+	bool base = t->last && src->tracked;
+	struct store_range *r = xcalloc(src->nextents + 1, sizeof(*r));
+	size_t n = 0;
+
+	for (size_t i = 0; i < src->nextents; i++) {
+		const struct nbd_extent *e = &src->extents[i];
+
+		if (base ? !e->dirty : e->zero)
+			continue;
+		r[n++] = (struct store_range){ e->start, e->len, e->zero };
+		ret->read += e->zero ? 0 : e->len;
+	}
+	t->ranges[t->nparts] = r;
+	t->parts[t->nparts++] = (struct store_part){ .name = src->part, .read = read_source, .arg = src, .size = nbd_size(src->nbd),
+		.ranges = r, .nranges = n, .base = base ? keep(t, xasprintf("%s/%s", t->last->ref, src->part)) : NULL };
+	ret->size += nbd_size(src->nbd);
+	ret->whole |= !base;
+}
+
+static int add_tpm(struct taking *t, struct error **err)
+{
+	_cleanup_free_ char *dir = machine_path(t->m, "tpm");
+	_cleanup_closedir_ DIR *d = opendir(dir);
+
+	for (struct dirent *e; d && (e = readdir(d));) {
+		if (e->d_name[0] == '.' || t->nparts > t->drives.len + 16)
+			continue;
+		t->parts[t->nparts++] = (struct store_part){ .name = keep(t, xasprintf("tpm-%s", e->d_name)),
+			.path = keep(t, path_join(dir, e->d_name)) };
+	}
+	return 0;
+}
+
+static void put_text(json_t *o, const char *key, const char *value)
+{
+	if (value)
+		json_object_set_new(o, key, json_string(value));
+}
+
+static char *describe(const struct taking *t, struct timespec now, struct error **err)
+{
+	json_t *o = json_object();
+	struct tm tm;
+	char created[32];
+	char *text;
+
+	gmtime_r(&now.tv_sec, &tm);
+	strftime(created, sizeof(created), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	put_text(o, "machine", t->m->name);
+	put_text(o, "name", t->name);
+	put_text(o, "text", t->o->text);
+	put_text(o, "group", t->o->group);
+	put_text(o, "created", created);
+	put_text(o, "bitmap", t->bitmap);
+	json_object_set_new(o, "taken", json_integer((json_int_t)now.tv_sec * 1000000000 + now.tv_nsec));
+	text = json_dumps(o, JSON_COMPACT);
+	json_decref(o);
+	if (!text)
+		error_set(err, ERR_USAGE, "the description is not UTF-8");
+	return text;
+}
+
+static int put(struct taking *t, struct timespec now, struct backup_result *ret, struct error **err)
+{
+	_cleanup_free_ char *info = describe(t, now, err), *ref = backup_ref(t->m->name, t->name);
+	struct store_put_opts o = { .message = t->o->text, .progress = t->o->progress, .arg = t->o->arg };
+	struct store_put_result r;
+
+	if (!info)
+		return -1;
+	machine_def_to_json(&t->m->def, &t->definition);
+	t->parts = xcalloc(t->drives.len + 20, sizeof(*t->parts));
+	t->ranges = xcalloc(t->drives.len + 20, sizeof(*t->ranges));
+	t->parts[t->nparts++] = (struct store_part){ .name = "machine", .data = t->definition.data, .size = t->definition.len };
+	for (size_t i = 0; i < t->drives.len; i++)
+		add_disk(t, &t->sources[i], ret);
+	if (add_tpm(t, err) < 0 || store_put_set(t->s, ref, t->parts, t->nparts, info, &o, &r, err) < 0)
+		return -1;
+	ret->stored = r.stored;
+	return 0;
+}
+
+static int take(struct taking *t, struct backup_result *ret, struct error **err)
+{
+	struct snap_journal j = { .op = (char *)"backup", .name = t->name };
+	_cleanup_error_ struct error *e = NULL;
+	struct timespec now;
+	uint64_t random;
+	struct proc_id id;
+	bool runs = machine_qemu(t->m, &id);
+	int rc;
+
+	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
+		return error_set(err, ERR_FAILED, "getrandom: too little");
+	t->bitmap = xasprintf(BACKUP_BITMAP "%016" PRIx64, random);
+	/* Before it was begun, never later: a bitmap is named by its backup alone, so one that was not finished is never gone by. */
+	if (snap_journal_write(t->m, &j, err) < 0)
+		return -1;
+	t->sources = xcalloc(t->drives.len + 1, sizeof(*t->sources));
+	for (size_t i = 0; i < t->drives.len; i++) {
+		t->sources[i].drive = &t->drives.v[i];
+		t->sources[i].part = backup_part_of(&t->drives.v[i]);
+	}
+	if (runs)
+		backup_clean(t->m, &t->drives, NULL, &e);
+	error_clear(&e);
+	rc = backup_sources_open(t->m, t->last ? t->last->bitmap : NULL, t->bitmap, t->sources, t->drives.len, err);
+	clock_gettime(CLOCK_REALTIME, &now);
+	if (rc == 0)
+		rc = put(t, now, ret, err);
+	backup_sources_close(t->sources, t->drives.len);
+	/* From here on the backup is there. Without its bitmap the next one only takes longer. */
+	if ((runs ? backup_clean(t->m, &t->drives, rc == 0 ? t->bitmap : t->last ? t->last->bitmap : "", &e) :
+		    rc == 0 ? backup_track(&t->drives, t->bitmap, &e) : 0) < 0)
+		log_warn("machine %s: after the backup: %s", t->m->name, e->msg);
+	error_clear(&e);
+	if (snap_journal_end(t->m, &e) < 0 && rc == 0)
+		return error_move(err, &e);
+	return rc;
+}
+
+int backup_take(struct machine *m, struct store *s, const struct backup_opts *o, struct backup_result *ret, struct error **err)
+{
+	struct taking t = { .m = m, .s = s, .o = o };
+	_cleanup_close_ int lock = machine_lock(m, err);
+	int rc = -1;
+
+	*ret = (struct backup_result){ 0 };
+	snap_drives_of(m, &t.drives);
+	if (lock < 0 || snap_recover_locked(m, err) < 0)
+		;
+	else if (t.drives.impossible.len)
+		error_set(err, ERR_STATE, "%s: only qcow2 can be backed up", t.drives.impossible.v[0]);
+	else if (choose_name(&t, err) == 0)
+		rc = take(&t, ret, err);
+	if (rc == 0)
+		ret->name = xstrdup(t.name);
+	else
+		error_wrap(err, "machine %s: backup%s%s", m->name, t.name ? " " : "", t.name ? t.name : "");
+	for (size_t i = 0; t.ranges && i < t.drives.len + 20; i++)
+		free(t.ranges[i]);
+	free(t.ranges);
+	free(t.parts);
+	free(t.sources);
+	free(t.name);
+	free(t.bitmap);
+	buf_free(&t.definition);
+	strv_free(&t.texts);
+	backup_free(t.last);
+	snap_drives_clear(&t.drives);
+	return rc;
+}

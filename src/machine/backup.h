@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Backups: copies of machines in a store that survive the machines. One is a set (store.h) named "vm.MACHINE.BACKUP", '/' in the machine's name being
+ * '.': the part "machine" is the definition, "disk-N" and "nvram" are the contents as the guest sees them, backing image included, "tpm-FILE"
+ * the state of the TPM. The set's info is JSON: machine, name, text, created, taken, bitmap.
+ *
+ * The bitmap is QEMU's persistent dirty bitmap in each disk that was begun at the instant of the backup. The next backup reads only what it tells
+ * as changed, when it is still whole; otherwise everything is read and compared.
+ */
+#ifndef CROFT_MACHINE_BACKUP_H
+#define CROFT_MACHINE_BACKUP_H
+
+#include "machine/machine.h"
+#include "store/store.h"
+
+struct backup {
+	char *ref;     /* name in the store */
+	char *machine, *name, *text, *created;
+	char *bitmap, *group; /* or NULL */
+	uint64_t taken; /* ns of CLOCK_REALTIME */
+	uint64_t size, stored; /* bytes of the disks; written to the store for it */
+};
+void backup_free(struct backup *b);
+static inline void backup_freep(struct backup **b)
+{
+	backup_free(*b);
+}
+#define _cleanup_backup_ __attribute__((cleanup(backup_freep)))
+struct backups {
+	struct backup **v; /* oldest first */
+	size_t len;
+};
+void backups_clear(struct backups *l);
+#define _cleanup_backups_ __attribute__((cleanup(backups_clear)))
+
+/* machine NULL: those of all. */
+int backup_list(struct store *s, const char *machine, struct backups *ret, struct error **err);
+/* NULL or "LAST": the newest. */
+struct backup *backup_open(struct store *s, const char *machine, const char *name, struct error **err);
+
+struct backup_opts {
+	const char *name; /* NULL: S0, S1, ... */
+	const char *text, *group;
+	void (*progress)(void *arg, uint64_t done);
+	void *arg;
+};
+struct backup_result {
+	char *name;
+	uint64_t size, read, stored; /* bytes: of the disks, of what may have changed, that were written */
+	bool whole; /* all was read: there was no bitmap to go by */
+};
+/* Of a running machine at one instant, with its file systems frozen when its guest program can do that; or of a stopped one. */
+int backup_take(struct machine *m, struct store *s, const struct backup_opts *o, struct backup_result *ret, struct error **err);
+/* Into a stopped machine of that name, writing only what differs; or into a new one when there is none. */
+int backup_restore(struct store *s, const char *machine, const char *name, struct error **err);
+
+#endif
