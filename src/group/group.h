@@ -86,6 +86,7 @@ struct group_app {
 };
 struct group {
 	char *name;
+	char *inside;	/* by which its machines know it: the name of the group that it is a fork of, else its own */
 	char *file;	/* absolute */
 	char *dir;	/* where the file is */
 	char *base_dir; /* parent of dev_configs; that of the file when it isn't in one */

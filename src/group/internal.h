@@ -18,6 +18,8 @@ void group_net_json(const struct group *g, struct buf *b);
 
 /* Prefix and address of every node: from the record, from the file, else computed from the names alone. */
 int group_addresses(struct group *g, struct error **err);
+/* From the record of a fork; else `name`. New. */
+char *group_inside(const char *record, const char *name);
 int group_write_record(const struct group *g, struct error **err);
 
 /* Fills g->vars. */

@@ -275,6 +275,7 @@ int group_load(const char *name, struct group **ret, struct error **err)
 	g->dir = path_dirname(g->file);
 	g->base_dir = !strcmp(path_basename(g->dir), "dev_configs") ? path_dirname(g->dir) : xstrdup(g->dir);
 	g->record = group_record_dir(g->name);
+	g->inside = group_inside(g->record, g->name);
 	g->doc = doc_load(file, err);
 	if (!g->doc || read_all(g, err) < 0)
 		return -1;
@@ -306,6 +307,7 @@ void group_free(struct group *g)
 	free(g->nodes);
 	free(g->apps);
 	free(g->name);
+	free(g->inside);
 	free(g->file);
 	free(g->dir);
 	free(g->base_dir);

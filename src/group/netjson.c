@@ -83,7 +83,7 @@ static void zone(const struct group *g, size_t i, struct buf *b)
 	const struct group_zone *z = &g->zones[i];
 
 	buf_addf(b, "%s{\"name\":\"%s\",\"prefix\":\"%s\",\"gateway\":\"%s\",\"domain\":\"%s.croft\",\"outside\":%s", i ? "," : "", z->name,
-		z->prefix, z->gateway, g->name, z->to && !strcmp(z->to, "host") ? "true" : "false");
+		z->prefix, z->gateway, g->inside, z->to && !strcmp(z->to, "host") ? "true" : "false");
 	if (z->v6)
 		buf_addf(b, ",\"prefix6\":\"%s\"", z->prefix6);
 	number(b, "mtu", z->mtu);
@@ -103,9 +103,9 @@ static void port(const struct group *g, const struct group_node *n, size_t i, bo
 	const struct group_nic *c = &n->nics[i];
 
 	buf_addf(b, "%s{\"node\":\"%s\",\"zone\":\"%s\",\"mac\":\"%s\",\"address\":\"%s\",\"names\":[\"%s\",\"%s.%s.croft\"", first ? "" : ",",
-		n->name, g->zones[c->zone].name, c->mac, c->address, n->name, n->name, g->name);
+		n->name, g->zones[c->zone].name, c->mac, c->address, n->name, n->name, g->inside);
 	if (strcmp(n->id, n->name))
-		buf_addf(b, ",\"%s\",\"%s.%s.croft\"", n->id, n->id, g->name);
+		buf_addf(b, ",\"%s\",\"%s.%s.croft\"", n->id, n->id, g->inside);
 	buf_addf(b, "],\"trusted\":%s,\"socket\":", c->trusted ? "true" : "false");
 	json_quote(b, sock);
 	buf_addc(b, '}');

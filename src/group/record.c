@@ -337,6 +337,19 @@ int group_addresses(struct group *g, struct error **err)
 	return rc;
 }
 
+char *group_inside(const char *record, const char *name)
+{
+	_cleanup_free_ char *path = path_join(record, "group.json");
+	_cleanup_error_ struct error *none = NULL;
+	_cleanup_doc_ struct doc *d = file_exists(path) ? doc_load(path, &none) : NULL;
+	const char *inside = name;
+
+	/* A record that can't be read is told by whoever needs it. */
+	if (d && node_str(doc_root(d), "inside", &inside, &none) < 0)
+		inside = name;
+	return xstrdup(inside);
+}
+
 int group_write_record(const struct group *g, struct error **err)
 {
 	struct seats s = { .g = (struct group *)g }; /* which is only read */
@@ -345,6 +358,10 @@ int group_write_record(const struct group *g, struct error **err)
 
 	buf_adds(&b, "{\"name\":");
 	json_quote(&b, g->name);
+	if (strcmp(g->inside, g->name)) {
+		buf_adds(&b, ",\"inside\":");
+		json_quote(&b, g->inside);
+	}
 	buf_adds(&b, ",\"file\":");
 	json_quote(&b, g->file);
 	buf_adds(&b, ",\"prefix\":");

@@ -53,5 +53,7 @@ int group_snapshot_restore(const char *group, const char *name, bool disk_only, 
 int group_snapshot_remove(const char *group, const char *name, struct error **err);
 /* With the group's lock held: completes what was interrupted. */
 int group_snapshot_recover(const char *group, struct error **err);
+/* A second group with the same machines, names and addresses in a network of its own, at the instant of the snapshot. */
+int group_fork(const char *group, const char *name, const char *other, struct error **err);
 
 #endif

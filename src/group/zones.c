@@ -434,8 +434,11 @@ static int read_nic(struct group *g, struct group_node *n, const struct node *ne
 	const char *zone = NULL, *lan = NULL, *type = NULL;
 	const struct group_zone *z = &g->zones[0];
 
+	/* Of a fork's machines: the same as in the group that it was made from. */
+	_cleanup_free_ char *known_as = xasprintf("%s/%s", g->inside, n->name);
+
 	*c = (struct group_nic){ .at = net };
-	machine_mac(n->full, (unsigned)n->nnics++, c->mac);
+	machine_mac(known_as, (unsigned)n->nnics++, c->mac);
 	if (net && net->type == NODE_NULL)
 		net = NULL;
 	if (net && net->type != NODE_MAP)
