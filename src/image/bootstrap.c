@@ -170,28 +170,33 @@ static int each_entry(struct run *r, bootstrap_entry_fn *entry, void *arg, struc
 	return r->broken ? -1 : 0;
 }
 
-/* Its children are in its process group: all are told, and it waits for them and removes its folder. */
+/*
+ * Its children are in its process group: all are told, and it waits for them and removes its folder. That takes longer than
+ * the program's patience with an interruption (an alarm) and must not be broken off by a second Ctrl-C: where we have no
+ * privileges we could not remove what is left.
+ */
 static void end_early(struct run *r)
 {
 	_cleanup_error_ struct error *ignored = NULL;
-	uint64_t waited = 0;
+	sigset_t block, old;
 	int status;
 
 	cleanup_close(&r->p.out);
 	r->p.out = -1;
 	if (r->p.pid <= 0)
 		return;
+	alarm(0);
+	sigemptyset(&block);
+	sigaddset(&block, SIGINT);
+	sigaddset(&block, SIGTERM);
+	sigaddset(&block, SIGHUP);
+	sigprocmask(SIG_BLOCK, &block, &old);
+	progress_state(r->progress, "ending mmdebstrap, which removes its files");
 	kill(-r->p.pid, SIGTERM);
-	/* A second Ctrl-C must not break this off: what is left would need root to remove. */
-	while (waited < END_MS) {
-		struct pollfd f = { .fd = r->p.pidfd, .events = POLLIN };
-
-		if (poll(&f, 1, 200) > 0) {
-			proc_wait(&r->p, 0, &status, &ignored);
-			return;
-		}
-		waited += 200;
-	}
+	proc_wait(&r->p, END_MS, &status, &ignored);
+	while (sigtimedwait(&block, NULL, &(struct timespec){ 0 }) > 0)
+		; /* the second Ctrl-C, which would end us before the caller has tidied up */
+	sigprocmask(SIG_SETMASK, &old, NULL);
 }
 
 /* The first line that tells of an error is the cause, later ones are its consequences. */
@@ -281,8 +286,16 @@ static int start(struct run *r, const struct bootstrap *b, struct error **err)
 	const char *env[] = { epoch, "LC_ALL=C.UTF-8", NULL };
 	struct proc_opts o = { .env = env, .out = PROC_PIPE, .err = PROC_PIPE };
 
-	strv_add(&argv, "mmdebstrap");
-	strv_add(&argv, geteuid() == 0 ? "--mode=auto" : "--mode=unshare");
+	/*
+	 * For root too in a namespace: /dev, /proc and /sys of the host are bound into the new root while packages are installed,
+	 * and a mount that outlived a killed mmdebstrap would lead whoever clears up its folder into the host's own files.
+	 */
+	if (user_namespaces()) {
+		strv_addv(&argv, (const char *const[]){ "mmdebstrap", "--mode=unshare", NULL });
+	} else {
+		strv_addv(&argv, (const char *const[]){ "unshare", "--mount", "--propagation", "private", "--", "mmdebstrap",
+					 "--mode=root", NULL });
+	}
 	strv_add(&argv, "--format=tar");
 	strv_add(&argv, "--variant=apt");
 	strv_addf(&argv, "--architectures=%s", b->arch);
