@@ -49,5 +49,8 @@ char *apt_field(struct apt *a, const char *package, const char *field);
 /* Path of the package's .deb in the cache, fetched and checked; its SHA-256 is its name. New
  * string. */
 char *apt_fetch(struct apt *a, const char *package, struct error **err);
+/* Appends to `packages` all that those in it depend on, but for those in `skip` (names, or "begin*") and what only they
+ * need (depends.c). */
+int apt_closure(struct apt *a, const struct strv *skip, struct strv *packages, struct error **err);
 
 #endif

@@ -74,7 +74,10 @@ static int make_repo(void **state)
 	text = xasprintf("Package: other\nVersion: 1\nFilename: pool/o.deb\nSize: 7\nSHA256: %s\n\n"
 			 "Package: thing\nVersion: 2\nDepends: other (>= 1)\nFilename: pool/t.deb\n"
 			 "Size: 7\nSHA256: %s\n\nPackage: odd\nFilename: pool/t.deb\nSize: -1\n"
-			 "SHA256: ../../../../etc/passwd\n",
+			 "SHA256: ../../../../etc/passwd\n\n"
+			 "Package: top\nPre-Depends: none | thing:any (>= 1) | odd, perl-base\nDepends: odd | other, deep\n"
+			 "Filename: x\n\nPackage: deep\nDepends: top, perl:any\nFilename: x\n\n"
+			 "Package: lost\nDepends: none (>= 2) | nobody\nFilename: x\n",
 		other, hex);
 	{
 		const char *key[] = { "gpg", "--homedir", r.gpg, "--batch", "--passphrase", "",
@@ -185,6 +188,25 @@ static void packages_are_fetched_and_kept(void **s)
 	apt_close(a);
 }
 
+static void needs_are_followed(void **s)
+{
+	_cleanup_strv_ struct strv skip = STRV_INIT, all = STRV_INIT, lost = STRV_INIT;
+	_cleanup_free_ char *text = NULL;
+	struct error *e = NULL;
+	struct apt *a = open_repo(false, &e);
+
+	assert_ok(a ? 0 : -1, e);
+	strv_add(&skip, "perl*");
+	strv_add(&all, "top");
+	assert_ok(apt_closure(a, &skip, &all, &e), e);
+	text = strv_join(&all, " ");
+	/* "odd | other" comes before thing's "other", and takes odd. */
+	assert_string_equal(text, "top thing odd deep other");
+	strv_add(&lost, "lost");
+	assert_err(apt_closure(a, &skip, &lost, &e), e, ERR_FAILED, "package lost: no package in the archive is 'none (>= 2) | nobody'");
+	apt_close(a);
+}
+
 static void changed_package_is_refused(void **s)
 {
 	struct error *e = NULL;
@@ -280,6 +302,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(fetch_ends_by_a_signal),
 		cmocka_unit_test_setup(packages_are_fetched_and_kept, fresh),
+		cmocka_unit_test_setup(needs_are_followed, fresh),
 		cmocka_unit_test_setup(changed_package_is_refused, fresh),
 		cmocka_unit_test_setup(changed_release_is_refused, fresh),
 		cmocka_unit_test_setup(other_release_is_refused, fresh),
