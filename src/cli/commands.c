@@ -35,6 +35,7 @@ const struct command *const commands[] = {
 	&cmd_vm_forget,
 	&cmd_image_make_tiny,
 	&cmd_image_make_debian,
+	&cmd_image_make_rescue,
 	&cmd_image_import,
 	&cmd_image_list,
 	&cmd_image_show,

@@ -55,15 +55,18 @@ static int one_entry(struct archive *a, struct archive_entry *e, const char *deb
 	deb_got_fn *got, void *arg, struct error **err)
 {
 	_cleanup_buf_ struct buf data = BUF_INIT;
-	const char *path = archive_entry_pathname(e);
+	const char *path = archive_entry_pathname(e), *same = archive_entry_hardlink(e);
 	struct deb_file f = { .link = archive_entry_symlink(e), .mode = archive_entry_mode(e) };
 
 	while (*path == '.' || *path == '/')
 		path++;
 	f.path = path;
+	while (same && (*same == '.' || *same == '/'))
+		same++;
+	f.same = same;
 	if (S_ISDIR(f.mode) || !want(arg, &f))
 		return 0;
-	if (!f.link && read_all(a, MEMBER_MAX, &data) < 0)
+	if (!f.link && !f.same && read_all(a, MEMBER_MAX, &data) < 0)
 		return failed(a, deb, err);
 	return got(arg, &f, &data, err);
 }

@@ -12,6 +12,7 @@
 struct deb_file {
 	const char *path; /* without leading "./" and "/" */
 	const char *link; /* target of a symbolic link, else NULL */
+	const char *same; /* a path before it in the package that it is one more name of, else NULL; it comes without content */
 	mode_t mode;      /* type and permissions */
 };
 /* Is this file's content wanted? Called for each entry; links and directories are only announced.

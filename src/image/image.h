@@ -57,6 +57,9 @@ struct image_tiny_opts {
  */
 int image_make_tiny(const struct image_tiny_opts *o, bool *made, struct error **err);
 
+/* The same with the tools that repair and install machines, all in memory; its default name is "rescue". */
+int image_make_rescue(const struct image_tiny_opts *o, bool *made, struct error **err);
+
 struct image_debian_opts {
 	const char *name;	     /* default "debian" */
 	const char *mirror;	     /* as for tiny */

@@ -37,4 +37,14 @@ struct arch {
 };
 const struct arch *arch_find(const char *name);
 
+/* What a system of tiny's kind has besides. */
+struct small_kind {
+	const char *os;
+	const char *const *packages, *const *skip; /* whole packages with what they need, but for `skip` */
+	const char *const *modules;		   /* for modprobe */
+	const char *overlay;			   /* folder of files beside croft-guest */
+	bool disk;				   /* has one that makes changes last */
+};
+int image_make_small(const struct image_tiny_opts *o, const struct small_kind *kind, bool *made, struct error **err);
+
 #endif

@@ -82,9 +82,12 @@ const struct arch *arch_find(const char *name)
 	return NULL;
 }
 
+static const struct small_kind small_tiny = { .os = "tiny", .disk = true };
+
 /* One making of the image. */
 struct job {
 	const struct arch *arch;
+	const struct small_kind *kind;
 	struct apt *apt;
 	struct initramfs *fs;
 	struct kmods mods;
@@ -172,6 +175,39 @@ static int got_program(void *arg, const struct deb_file *f, struct buf *data, st
 	return 0;
 }
 
+/* Nobody reads manuals in a rescue system, and nothing starts services there. */
+static bool want_tools(void *arg, const struct deb_file *f)
+{
+	static const char *const unwanted[] = { "share/doc/", "share/man/", "share/info/", "share/locale/", "share/lintian/", "share/bug/",
+		"share/bash-completion/", "share/zsh/", "share/initramfs-tools/", "share/doc-base/", "share/gcc/", "share/gdb/",
+		"share/polkit-1/", "lib/grub/x86_64-efi/monolithic/", "share/metainfo/", "lib/systemd/", "lib/udev/", "lib/tmpfiles.d/",
+		"lib/sysusers.d/", "include/",
+		"sbin/xfs_scrub" /* needs 30 MB of libicu */ };
+	const char *p = !strncmp(f->path, "usr/", 4) ? f->path + 4 : f->path;
+
+	for (size_t i = 0; i < ARRAY_SIZE(unwanted); i++)
+		if (!strncmp(p, unwanted[i], strlen(unwanted[i])))
+			return false;
+	return strncmp(p, "etc/init.d/", 11) && strncmp(p, "etc/rc", 6) && strncmp(p, "etc/cron", 8);
+}
+
+static int got_tool(void *arg, const struct deb_file *f, struct buf *data, struct error **err)
+{
+	struct job *job = arg;
+
+	if (f->link) {
+		initramfs_link(job->fs, f->path, f->link);
+	} else if (f->same) {
+		const struct buf *b = initramfs_get(job->fs, f->same);
+
+		if (b)
+			initramfs_file(job->fs, f->path, b->data, b->len, f->mode & 0755);
+	} else {
+		initramfs_file(job->fs, f->path, buf_str(data), data->len, f->mode & 0755);
+	}
+	return 0;
+}
+
 static int unpack(struct job *job, const char *package, deb_want_fn *want, deb_got_fn *got,
 	struct error **err)
 {
@@ -224,6 +260,23 @@ static int list_loaded(struct job *job, struct buf *list, struct error **err)
 	return 0;
 }
 
+/* Whole packages, with what they need. */
+static int add_tools(struct job *job, struct error **err)
+{
+	_cleanup_strv_ struct strv all = STRV_INIT, skip = STRV_INIT;
+
+	if (!job->kind->packages)
+		return 0;
+	strv_addv(&all, job->kind->packages);
+	strv_addv(&skip, job->kind->skip);
+	if (apt_closure(job->apt, &skip, &all, err) < 0)
+		return -1;
+	for (size_t i = 0; i < all.len; i++)
+		if (intr_check(err) < 0 || unpack(job, all.v[i], want_tools, got_tool, err) < 0)
+			return -1;
+	return 0;
+}
+
 static int list_modules(struct job *job, struct error **err)
 {
 	_cleanup_strv_ struct strv all = STRV_INIT;
@@ -237,6 +290,9 @@ static int list_modules(struct job *job, struct error **err)
 			return -1;
 	for (size_t i = 0; i < ARRAY_SIZE(carried); i++)
 		if (kmods_order(&job->mods, carried[i], &all, err) < 0)
+			return -1;
+	for (size_t i = 0; job->kind->modules && job->kind->modules[i]; i++)
+		if (kmods_order(&job->mods, job->kind->modules[i], &all, err) < 0)
 			return -1;
 	initramfs_file(job->fs, "etc/croft/modules", buf_str(&list), list.len, 0644);
 	kmods_install(&job->mods, &all, job->release, job->fs);
@@ -255,15 +311,28 @@ static int own_pm(struct job *job, struct error **err)
 	return 0;
 }
 
+/* tiny's files, and over them those of the kind. */
+static int add_overlays(const struct small_kind *kind, struct initramfs *fs, struct error **err)
+{
+	const char *const names[] = { "tiny", kind->overlay };
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		_cleanup_free_ char *dir = names[i] ? path_libexec(names[i], err) : NULL;
+
+		if (names[i] && (!dir || initramfs_tree(fs, dir, "", err) < 0))
+			return -1;
+	}
+	return 0;
+}
+
 static int own_files(struct job *job, struct error **err)
 {
-	_cleanup_free_ char *program = path_libexec("croft-guest", err), *overlay = NULL;
+	_cleanup_free_ char *program = path_libexec("croft-guest", err);
 	_cleanup_buf_ struct buf b = BUF_INIT;
 
 	if (!program || file_read(program, (size_t)64 << 20, &b, err) < 0)
 		return -1;
-	overlay = path_libexec("tiny", err);
-	if (!overlay || initramfs_tree(job->fs, overlay, "", err) < 0)
+	if (add_overlays(job->kind, job->fs, err) < 0)
 		return -1;
 	/* Set-user-id for sudo alone: it does nothing else for ordinary users. */
 	initramfs_file(job->fs, "sbin/croft-guest", b.data, b.len, 04755);
@@ -307,7 +376,7 @@ static int build_initramfs(struct job *job, struct error **err)
 	for (size_t i = 0; i < ARRAY_SIZE(packages); i++)
 		if (unpack(job, packages[i], want_programs, got_program, err) < 0)
 			return -1;
-	if (own_files(job, err) < 0 || list_modules(job, err) < 0)
+	if (add_tools(job, err) < 0 || own_files(job, err) < 0 || list_modules(job, err) < 0)
 		return -1;
 	busybox_links(job->fs);
 	if (!initramfs_has(job->fs, "bin/bash") || !initramfs_has(job->fs, "bin/busybox"))
@@ -382,7 +451,7 @@ static int build(
 	rc = unpack(job, job->kernel_package, want_kernel, got_kernel, err);
 	progress_state(p, "making kernel, initramfs and disk");
 	if (rc == 0 && (build_kernel(job, err) < 0 || build_initramfs(job, err) < 0 ||
-			       build_disk(job, err) < 0))
+			       (job->kind->disk && build_disk(job, err) < 0)))
 		rc = -1;
 	if (rc == 0) {
 		_cleanup_free_ char *version = apt_field(job->apt, job->kernel_package, "Version");
@@ -392,14 +461,14 @@ static int build(
 		img->index = xstrdup(apt_index_sha(job->apt));
 		img->kernel = path_join(job->dir, "vmlinux");
 		img->initrd = path_join(job->dir, "initrd.cpio.zst");
-		img->disk = path_join(job->dir, "disk.qcow2");
+		if (job->kind->disk)
+			img->disk = path_join(job->dir, "disk.qcow2");
 		rc = image_hash(img, err);
 	}
 	progress_end(p, rc == 0 ? "made" : "not made");
 	return rc;
 }
 
-/* What the image is made from, as far as it is known without the network. */
 /* What is different when pm is process 1: its program's bytes. */
 static int key_of_pm(bool pm, struct sha *s, struct error **err)
 {
@@ -415,25 +484,29 @@ static int key_of_pm(bool pm, struct sha *s, struct error **err)
 	return 0;
 }
 
-static int make_key(const struct apt_source *src, bool pm, char key[SHA_HEX], struct error **err)
+/* What the image is made from, as far as it is known without the network. */
+static int make_key(const struct small_kind *kind, const struct apt_source *src, bool pm, char key[SHA_HEX], struct error **err)
 {
-	_cleanup_free_ char *program = path_libexec("croft-guest", err), *overlay = NULL;
+	_cleanup_free_ char *program = path_libexec("croft-guest", err);
+	const char *const *lists[] = { kind->packages, kind->skip, kind->modules };
 	struct initramfs *fs = initramfs_new();
 	_cleanup_buf_ struct buf b = BUF_INIT;
 	struct sha *s = sha_new();
 	char hex[SHA_HEX] = "";
 	int rc = -1;
 
-	overlay = program ? path_libexec("tiny", err) : NULL;
-	if (overlay && sha_file(program, hex, err) == 0 &&
-		initramfs_tree(fs, overlay, "", err) == 0)
+	if (program && sha_file(program, hex, err) == 0 && add_overlays(kind, fs, err) == 0)
 		rc = initramfs_write(fs, &b, err);
 	initramfs_free(fs);
-	sha_adds(s, "tiny " BUILDER " " CMDLINE " " DISK_SIZE);
+	sha_adds(s, kind->os);
+	sha_adds(s, BUILDER " " CMDLINE " " DISK_SIZE);
 	for (size_t i = 0; i < ARRAY_SIZE(loaded); i++)
 		sha_adds(s, loaded[i]);
 	for (size_t i = 0; i < ARRAY_SIZE(carried); i++)
 		sha_adds(s, carried[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
+		for (size_t k = 0; lists[i] && lists[i][k]; k++)
+			sha_adds(s, lists[i][k]);
 	sha_adds(s, src->release);
 	sha_adds(s, src->arch);
 	sha_adds(s, hex);
@@ -444,23 +517,25 @@ static int make_key(const struct apt_source *src, bool pm, char key[SHA_HEX], st
 	return rc;
 }
 
-static int make(const struct image_tiny_opts *o, const struct arch *arch,
+static int make(const struct image_tiny_opts *o, const struct small_kind *kind, const struct arch *arch,
 	const struct apt_source *src, const char *name, const char *key, struct error **err)
 {
 	_cleanup_image_ struct image *img = xcalloc(1, sizeof(*img));
 	_cleanup_close_ int lock = -1;
 	_cleanup_free_ char *dir = image_begin(name, &lock, err);
-	struct job job = { .arch = arch, .dir = dir, .pm = o->pm };
+	struct job job = { .arch = arch, .kind = kind, .dir = dir, .pm = o->pm };
 	int rc;
 
 	if (!dir)
 		return -1;
 	img->name = xstrdup(name);
 	img->arch = xstrdup(arch->name);
-	img->os = xstrdup("tiny");
+	img->os = xstrdup(kind->os);
 	img->cmdline = xasprintf("%s " CMDLINE "%s", arch->console, o->pm ? " croft.init=pm" : "");
-	img->format = xstrdup("qcow2");
-	img->disk_size = (uint64_t)1 << 30;
+	if (kind->disk) {
+		img->format = xstrdup("qcow2");
+		img->disk_size = (uint64_t)1 << 30;
+	}
 	img->firmware = xstrdup("any");
 	img->agent = true;
 	kmods_init(&job.mods);
@@ -538,7 +613,12 @@ static int newer_kernel(const struct arch *arch, const struct apt_source *src, c
 
 int image_make_tiny(const struct image_tiny_opts *o, bool *made, struct error **err)
 {
-	const char *name = o->name ? o->name : "tiny",
+	return image_make_small(o, &small_tiny, made, err);
+}
+
+int image_make_small(const struct image_tiny_opts *o, const struct small_kind *kind, bool *made, struct error **err)
+{
+	const char *name = o->name ? o->name : kind->os,
 		   *release = o->release ? o->release : "bookworm";
 	_cleanup_free_ char *old = NULL;
 	struct apt_source src;
@@ -552,16 +632,16 @@ int image_make_tiny(const struct image_tiny_opts *o, bool *made, struct error **
 	*made = false;
 	if (!arch)
 		return error_set(err, ERR_USAGE,
-			"image %s: there is no tiny guest for %s yet (x86_64 only)", name,
+			"image %s: there is none for %s yet (x86_64 only)", name,
 			o->arch ? o->arch : host.machine);
 	if (name_check("image", name, err) < 0)
 		return -1;
 	apt_source_init(&src, o->mirror, release, arch->debian, o->offline);
-	if (make_key(&src, o->pm, key, err) == 0) {
+	if (make_key(kind, &src, o->pm, key, err) == 0) {
 		old = image_key(name);
 		rc = !old || strcmp(old, key) || o->force ? 1 : newer_kernel(arch, &src, name, err);
 		if (rc > 0) {
-			rc = make(o, arch, &src, name, key, err);
+			rc = make(o, kind, arch, &src, name, key, err);
 			*made = rc == 0;
 		}
 	}

@@ -11,6 +11,7 @@ extern const struct command cmd_vm_create, cmd_vm_start, cmd_vm_stop, cmd_vm_kil
 extern const struct command cmd_group_snapshot, cmd_group_restore, cmd_group_snapshots, cmd_group_unsnapshot;
 extern const struct command cmd_vm_backup, cmd_vm_backups, cmd_vm_forget, cmd_group_backup, cmd_vm_clone, cmd_group_fork;
 extern const struct command cmd_vm_snapshot, cmd_vm_restore, cmd_vm_snapshots, cmd_vm_unsnapshot;
+extern const struct command cmd_image_make_rescue;
 extern const struct command cmd_image_make_tiny, cmd_image_make_debian, cmd_image_import,
 	cmd_image_list, cmd_image_show, cmd_image_remove;
 extern const struct command cmd_group_up, cmd_group_create_vms, cmd_group_down, cmd_group_start_vms,
@@ -33,6 +34,7 @@ extern const struct command cmd_config_show, cmd_doctor, cmd_completion, cmd_man
  * hands the command line on.
  */
 int image_make_tiny_run(const struct cmd_args *a, struct error **err);
+int image_make_rescue_run(const struct cmd_args *a, struct error **err);
 int image_make_debian_run(const struct cmd_args *a, struct error **err);
 int image_import_run(const struct cmd_args *a, struct error **err);
 

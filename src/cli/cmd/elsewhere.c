@@ -8,6 +8,11 @@ int image_make_tiny_run(const struct cmd_args *a, struct error **err)
 	return cli_exec_libexec("croft-image", err);
 }
 
+int image_make_rescue_run(const struct cmd_args *a, struct error **err)
+{
+	return cli_exec_libexec("croft-image", err);
+}
+
 int image_make_debian_run(const struct cmd_args *a, struct error **err)
 {
 	return cli_exec_libexec("croft-image", err);

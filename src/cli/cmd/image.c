@@ -121,7 +121,7 @@ const struct command cmd_image_remove = {
 };
 
 static const struct opt tiny_opts[] = {
-	{ 0, "name", OPT_STRING, "NAME", "Name of the image; default tiny", NULL },
+	{ 0, "name", OPT_STRING, "NAME", "Name of the image; default that of its kind", NULL },
 	{ 0, "release", OPT_STRING, "RELEASE", "Debian release that the kernel comes from; default bookworm", NULL },
 	{ 0, "mirror", OPT_STRING, "URL", "Debian mirror; default that of the host's apt, else deb.debian.org",
 		NULL },
@@ -142,6 +142,17 @@ const struct command cmd_image_make_tiny = {
 	.max_words = 0,
 	.run = image_make_tiny_run,
 	.examples = "  croft image make tiny\n  croft image make tiny --mirror http://mirror.example/debian",
+};
+
+const struct command cmd_image_make_rescue = {
+	.path = "image make rescue",
+	.summary = "Make the rescue system",
+	.help = "tiny with the tools that repair and install machines: partitions, ext4, xfs, btrfs, FAT and NTFS, LVM, RAID, LUKS, "
+		"GRUB for BIOS and UEFI, ssh, rsync. It runs in memory and has no disk of its own.",
+	.opts = tiny_opts,
+	.max_words = 0,
+	.run = image_make_rescue_run,
+	.examples = "  croft image make rescue",
 };
 
 static const struct opt debian_opts[] = {

@@ -21,7 +21,9 @@ static void widen_path(void)
 	setenv("PATH", path, 1);
 }
 
-int image_make_tiny_run(const struct cmd_args *a, struct error **err)
+typedef int make_fn(const struct image_tiny_opts *o, bool *made, struct error **err);
+
+static int make_small(const struct cmd_args *a, const char *name, make_fn *make, struct error **err)
 {
 	const char *init = arg_str(a, "init");
 	const struct image_tiny_opts o = {
@@ -33,16 +35,26 @@ int image_make_tiny_run(const struct cmd_args *a, struct error **err)
 		.force = arg_flag(a, "force"),
 		.pm = init && strcmp(init, "pm") == 0,
 	};
-	const char *name = o.name ? o.name : "tiny";
 	bool made = false;
 
+	name = o.name ? o.name : name;
 	if (init && !o.pm && strcmp(init, "guest") != 0)
 		return error_set(err, ERR_USAGE, "--init %s: guest (the default) or pm", init);
 	widen_path();
-	if (image_make_tiny(&o, &made, err) < 0)
+	if (make(&o, &made, err) < 0)
 		return error_wrap(err, "image %s", name);
 	log_info("image %s: %s", name, made ? "made" : "is there already, made from the same inputs");
 	return 0;
+}
+
+int image_make_tiny_run(const struct cmd_args *a, struct error **err)
+{
+	return make_small(a, "tiny", image_make_tiny, err);
+}
+
+int image_make_rescue_run(const struct cmd_args *a, struct error **err)
+{
+	return make_small(a, "rescue", image_make_rescue, err);
 }
 
 int image_make_debian_run(const struct cmd_args *a, struct error **err)
