@@ -2,6 +2,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "pm/machine.h"
 #include "pm/pm_main.h"
 #include "pm/stream.h"
 
@@ -146,4 +147,44 @@ int client_follow(struct client_conn *c, struct buf *data, bool progress, int ti
 	if (mark == 0)
 		error_set(err, ERR_FAILED, "pm ended before the command did");
 	return -1;
+}
+
+/* The parameters of a unit of that home; false: there is no such unit. */
+static bool unit_of_home(const char *home, const char *id, struct params *ps)
+{
+	_cleanup_error_ struct error *e = NULL;
+	_cleanup_buf_ struct buf path = BUF_INIT, text = BUF_INIT;
+
+	buf_addf(&path, "%s/units/", home);
+	home_name(&path, id);
+	buf_adds(&path, "/parameter");
+	return file_read(path.data, 1 << 20, &text, &e) == 0 && params_parse(buf_str(&text), text.len, ps, &e) == 0;
+}
+
+int client_address(char **home, char **address, struct error **err)
+{
+	for (int depth = 0; depth < 32; depth++) {
+		_cleanup_params_ struct params whole = PARAMS_INIT;
+		bool found = false;
+
+		if (unit_of_home(*home, *address, &whole))
+			return 0;
+		for (char *dot = strchr(*address, '.'); dot && !found; dot = strchr(dot + 1, '.')) {
+			_cleanup_free_ char *first = xstrndup(*address, (size_t)(dot - *address));
+			_cleanup_params_ struct params ps = PARAMS_INIT;
+			const char *type, *root;
+
+			if (!unit_of_home(*home, first, &ps) || !(type = params_get(&ps, "type")) || strcmp(type, "pm") != 0)
+				continue;
+			root = params_get(&ps, "root");
+			free(*home);
+			*home = xasprintf("%s%s", root ? root : "", params_get(&ps, "home"));
+			memmove(*address, dot + 1, strlen(dot + 1) + 1);
+			found = true;
+			break;
+		}
+		if (!found) /* the pm that is asked says that it is not there */
+			return 0;
+	}
+	return error_set(err, ERR_USAGE, "%s: more than 32 pms deep", *address);
 }

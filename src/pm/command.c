@@ -145,6 +145,10 @@ static void run_unit(struct reply *r, const struct command *c, const struct strv
 			error_wrap(err, "%s", words->v[1]);
 			return;
 		}
+	if (launch_may_hold(&ps, err) < 0) {
+		error_wrap(err, "%s", words->v[1]);
+		return;
+	}
 	u = core_define(&machine.core, words->v[1], &ps, err);
 	if (u)
 		store(r, u, err);
@@ -163,6 +167,10 @@ static void run_set(struct reply *r, const struct command *c, const struct strv 
 			error_wrap(err, "%s", words->v[1]);
 			return;
 		}
+	if (launch_may_hold(&ps, err) < 0) {
+		error_wrap(err, "%s", words->v[1]);
+		return;
+	}
 	u = core_define(&machine.core, words->v[1], &ps, err);
 	if (u)
 		store(r, u, err);

@@ -23,6 +23,7 @@ struct options {
 struct pm_command {
 	const char *name, *args, *text;
 	int (*run)(const struct pm_command *c, struct options *o, struct error **err);
+	size_t addresses; /* how many words at most name units that are there already */
 };
 
 static int ask(struct options *o, const char *const *words, size_t n, const int fds[3], struct buf *data, bool progress,
@@ -42,6 +43,28 @@ static int words_to(struct options *o, const struct pm_command *c, struct strv *
 	strv_add(words, c->name);
 	for (size_t i = 0; i < o->args.len; i++)
 		strv_add(words, o->args.v[i]);
+	return 0;
+}
+
+/* Units may be named through sub-pms ("pm1.web"); all of a line must be of the same one. */
+static int find_home(struct options *o, size_t n, struct error **err)
+{
+	_cleanup_free_ char *first = NULL;
+
+	for (size_t i = 0; i < n && i < o->args.len; i++) {
+		_cleanup_free_ char *home = xstrdup(o->home);
+
+		if (client_address(&home, &o->args.v[i], err) < 0)
+			return -1;
+		if (first && strcmp(first, home) != 0)
+			return error_set(err, ERR_USAGE, "%s: of another pm than the first; one command for each", o->args.v[i]);
+		free(first);
+		first = STEAL(home);
+	}
+	if (first) {
+		free(o->home);
+		o->home = STEAL(first);
+	}
 	return 0;
 }
 
@@ -194,38 +217,39 @@ static int run_main(const struct pm_command *c, struct options *o, struct error 
 	return error_set(err, ERR_USAGE, "%s must be the first word: pm %s %s", c->name, c->name, c->args);
 }
 
+#define MANY 1000000
 static const struct pm_command commands[] = {
-	{ "main", "[--home DIR] [--init-stream FILE] [--on-fatal readopt|kill] [--detach]", "run the process manager", run_main },
-	{ "unit", "ID KEY=VALUE...", "define or redefine a unit", run_sent },
-	{ "set-property", "ID KEY=VALUE...", "change parameters of a unit; KEY= removes one", run_sent },
-	{ "remove", "ID...", "forget stopped units and their logs", run_sent },
-	{ "start", "ID...", "start units and all they need", run_sent },
-	{ "stop", "ID...", "stop units and all that need them", run_sent },
-	{ "restart", "ID...", "stop, then start; dependents come along", run_sent },
-	{ "reload", "ID...", "make units read their configuration again", run_sent },
-	{ "try-restart", "ID...", "restart those that run", run_sent },
-	{ "reload-or-restart", "ID...", "reload those that can, restart or start the others", run_sent },
-	{ "try-reload-or-restart", "ID...", "the same for those that run", run_sent },
-	{ "reset-failed", "ID...", "end the fail state now", run_sent },
-	{ "kill", "ID [SIGNAL]", "send a signal to a unit's processes", run_sent },
-	{ "wait", "ID...", "wait until units have ended", run_sent },
-	{ "invoke", "[KEY=VALUE...] -- COMMAND...", "run one command now, supervised, with our streams and its status", run_invoke },
-	{ "list", "", "all units and their states", run_list },
-	{ "status", "[ID]", "one unit: state, reason, last output", run_status },
-	{ "list-dependencies", "ID", "what a unit depends on", run_deps },
-	{ "cat", "ID [KEY...]", "parameters of a unit", run_printed },
-	{ "log", "[ID] [-f] [-n LINES]", "output of a unit, or pm's own messages", run_log },
-	{ "jobs", "", "number, unit and pid of the last job of each unit", run_printed },
-	{ "tree", "", "all units through all sub-pms", run_tree },
-	{ "stream", "", "commands from standard input, one a line", run_stream },
-	{ "keys", "", "the parameters that a unit can have", run_keys },
-	{ "dispatch", "SOURCE [--plan] [--watch]", "make the units of a document be, and those it dropped go", run_main },
-	{ "load", "SOURCE", "give the commands of a file, URL, !COMMAND or -", run_main },
-	{ "host", "install|remove|start|stop|status [OPTIONS]", "pm as a service of this system", run_main },
-	{ "init", "", "be process 1", run_main },
-	{ "power", "off|reboot|halt|kexec", "ask process 1 for the end", run_main },
-	{ "shutdown", "", "stop all units and end pm", run_sent },
-	{ "upgrade", "", "execute the program anew without touching units", run_sent },
+	{ "main", "[--home DIR] [--init-stream FILE] [--on-fatal readopt|kill] [--detach]", "run the process manager", run_main, 0 },
+	{ "unit", "ID KEY=VALUE...", "define or redefine a unit", run_sent, 0 },
+	{ "set-property", "ID KEY=VALUE...", "change parameters of a unit; KEY= removes one", run_sent, 1 },
+	{ "remove", "ID...", "forget stopped units and their logs", run_sent, MANY },
+	{ "start", "ID...", "start units and all they need", run_sent, MANY },
+	{ "stop", "ID...", "stop units and all that need them", run_sent, MANY },
+	{ "restart", "ID...", "stop, then start; dependents come along", run_sent, MANY },
+	{ "reload", "ID...", "make units read their configuration again", run_sent, MANY },
+	{ "try-restart", "ID...", "restart those that run", run_sent, MANY },
+	{ "reload-or-restart", "ID...", "reload those that can, restart or start the others", run_sent, MANY },
+	{ "try-reload-or-restart", "ID...", "the same for those that run", run_sent, MANY },
+	{ "reset-failed", "ID...", "end the fail state now", run_sent, MANY },
+	{ "kill", "ID [SIGNAL]", "send a signal to a unit's processes", run_sent, 1 },
+	{ "wait", "ID...", "wait until units have ended", run_sent, MANY },
+	{ "invoke", "[KEY=VALUE...] -- COMMAND...", "run one command now, supervised, with our streams and its status", run_invoke, 0 },
+	{ "list", "", "all units and their states", run_list, 0 },
+	{ "status", "[ID]", "one unit: state, reason, last output", run_status, 1 },
+	{ "list-dependencies", "ID", "what a unit depends on", run_deps, 1 },
+	{ "cat", "ID [KEY...]", "parameters of a unit", run_printed, 1 },
+	{ "log", "[ID] [-f] [-n LINES]", "output of a unit, or pm's own messages", run_log, 1 },
+	{ "jobs", "", "number, unit and pid of the last job of each unit", run_printed, 0 },
+	{ "tree", "", "all units through all sub-pms", run_tree, 0 },
+	{ "stream", "", "commands from standard input, one a line", run_stream, 0 },
+	{ "keys", "", "the parameters that a unit can have", run_keys, 0 },
+	{ "dispatch", "SOURCE [--plan] [--watch]", "make the units of a document be, and those it dropped go", run_main, 0 },
+	{ "load", "SOURCE", "give the commands of a file, URL, !COMMAND or -", run_main, 0 },
+	{ "host", "install|remove|start|stop|status [OPTIONS]", "pm as a service of this system", run_main, 0 },
+	{ "init", "", "be process 1", run_main, 0 },
+	{ "power", "off|reboot|halt|kexec", "ask process 1 for the end", run_main, 0 },
+	{ "shutdown", "", "stop all units and end pm", run_sent, 0 },
+	{ "upgrade", "", "execute the program anew without touching units", run_sent, 0 },
 };
 
 static void usage(FILE *to)
@@ -345,7 +369,7 @@ int commands_main(int argc, char **argv)
 		usage(stderr);
 		return 2;
 	}
-	if (parse(argc, argv, &o, &c, &e) == 0)
+	if (parse(argc, argv, &o, &c, &e) == 0 && find_home(&o, c->addresses, &e) == 0)
 		rc = c->run(c, &o, &e);
 	if (e) {
 		_cleanup_free_ char *text = error_text(e);

@@ -53,8 +53,12 @@ static int command_of(const struct params *ps, const char *key, struct strv *arg
 		return params_words(ps, "mount", argv, err);
 	}
 	if (!strcmp(key, "home")) {
-		const char *const args[] = { self, "main", "--home", value, NULL };
+		const char *const args[] = { "main", "--home", value, NULL };
 
+		if (params_words(ps, "run", argv, err) < 0)
+			return -1;
+		if (!argv->len)
+			strv_add(argv, self);
 		strv_addv(argv, args);
 		return 0;
 	}

@@ -332,6 +332,24 @@ int launch_command(struct unit *u, enum wire_role role, const char *key, char wh
 	return 0;
 }
 
+/*
+ * U is never followed by R: a pm without root's rights cannot hold one that has them, nor one that needs them to be what it
+ * is. And a user's pm under root must be given a user.
+ */
+int launch_may_hold(const struct params *ps, struct error **err)
+{
+	const char *type = params_get(ps, "type"), *kind = params_get(ps, "kind");
+
+	if (!type || !kind || strcmp(type, "pm") != 0)
+		return 0;
+	if (strcmp(kind, "user") != 0 && geteuid() != 0)
+		return error_set(err, ERR_STATE, "kind: a user pm is never followed by a %s one: this pm is not root's",
+			kind[0] == 'r' ? "root" : kind);
+	if (!strcmp(kind, "user") && geteuid() == 0 && !params_get(ps, "user"))
+		return error_set(err, ERR_USAGE, "kind: a user pm under root's needs the key 'user'");
+	return 0;
+}
+
 static int start_main(struct unit *u, char why[160])
 {
 	_cleanup_strv_ struct strv argv = STRV_INIT;
@@ -343,9 +361,11 @@ static int start_main(struct unit *u, char why[160])
 		strv_add(&argv, machine.self);
 		strv_add(&argv, ".mount");
 	} else if (u->type == UNIT_PM) {
-		const char *const args[] = { machine.self, "main", "--home", params_get(&u->params, "home"), NULL };
+		const char *const args[] = { "main", "--home", params_get(&u->params, "home"), NULL };
 
 		key = "home";
+		if (params_words(&u->params, "run", &argv, &e) < 0 || !argv.len)
+			strv_add(&argv, machine.self);
 		strv_addv(&argv, args);
 	}
 	if (u->type != UNIT_PM && params_words(&u->params, key, &argv, &e) < 0) {

@@ -430,5 +430,7 @@ int machine_main(int argc, char **argv)
 	}
 	loop();
 	end();
+	core_free(&machine.core);
+	main_options_free(&o);
 	return 0;
 }

@@ -91,6 +91,7 @@ void launch_kill(struct unit *u, int signo, bool group);
 int launch_command(struct unit *u, enum wire_role role, const char *key, char why[160]);
 void launch_poll(struct unit *u, uint32_t ms);
 /* The fds that the next main process gets as 0, 1, 2 (invoke). Taken over. */
+int launch_may_hold(const struct params *ps, struct error **err); /* a sub-pm of this kind */
 void launch_give_fds(struct unit *u, const int fds[3]);
 void launch_forked(struct unit *u, int32_t pid, uint64_t start); /* the daemon that the first process left */
 

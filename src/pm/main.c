@@ -61,6 +61,13 @@ static const char *value_of(const char *name, int argc, char **argv, int *i)
 	return argv[*i][n] || *i + 1 >= argc ? NULL : argv[++*i];
 }
 
+void main_options_free(struct main_options *o)
+{
+	free(o->home);
+	free(o->self);
+	free(o->init_stream);
+}
+
 int main_options(int argc, char **argv, struct main_options *o, struct error **err)
 {
 	const char *v;
@@ -139,6 +146,7 @@ static int watcher_main(int argc, char **argv)
 		_cleanup_free_ char *text = error_text(e);
 
 		fprintf(stderr, "pm: %s\n", text);
+		main_options_free(&o);
 		return (int)e->cls;
 	}
 	args[n++] = (char *)"pm";
@@ -156,6 +164,7 @@ static int watcher_main(int argc, char **argv)
 		args[n++] = o.init_stream;
 	}
 	status = watch_main(&w);
+	main_options_free(&o);
 	return status;
 }
 

@@ -16,6 +16,7 @@ struct main_options {
 };
 /* Of `pm main` and `pm .machine`. */
 int main_options(int argc, char **argv, struct main_options *o, struct error **err);
+void main_options_free(struct main_options *o);
 char *main_home(void); /* PMHOME, or where it is for this user; new */
 char *main_self(void); /* path of this program, also when it was replaced meanwhile; new */
 
@@ -33,6 +34,12 @@ int client_send(struct client_conn *c, const char *const *words, size_t n, const
 int client_next(struct client_conn *c, char **ret, int timeout_ms, struct error **err);
 /* The whole answer: data lines to `data` (may be NULL), progress to stderr when wanted; the status at its end, or -1. */
 int client_follow(struct client_conn *c, struct buf *data, bool progress, int timeout_ms, struct error **err);
+
+/*
+ * "pm1.pm2.unit": goes down through the homes of sub-pms as long as the address does not name a unit of *home. Both are
+ * replaced by new strings.
+ */
+int client_address(char **home, char **address, struct error **err);
 
 /* show.c */
 int show_list(const char *data, const char *format);

@@ -20,7 +20,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum ready_kind { READY_EXEC, READY_ALIVE, READY_PIDFILE, READY_NOTIFY, READY_FD, READY_PORT, READY_COMMAND };
+enum ready_kind { READY_EXEC, READY_ALIVE, READY_PIDFILE, READY_NOTIFY, READY_FD, READY_PORT, READY_COMMAND, READY_PM };
 
 static enum ready_kind kind_of(const struct unit *u, const char **rest)
 {
@@ -34,7 +34,7 @@ static enum ready_kind kind_of(const struct unit *u, const char **rest)
 		return (enum ready_kind)i;
 	}
 	*rest = "";
-	return READY_EXEC;
+	return u->type == UNIT_PM && !v ? READY_PM : READY_EXEC;
 }
 
 bool ready_is_exec(const struct unit *u)
@@ -85,6 +85,7 @@ void ready_begin(struct unit *u)
 	case READY_PIDFILE:
 	case READY_PORT:
 	case READY_COMMAND:
+	case READY_PM:
 		ready_poll(u);
 		break;
 	default:
@@ -194,6 +195,20 @@ static void poll_port(struct unit *u, const char *where)
 		event(u, "the port answers");
 }
 
+/* A sub-pm takes commands: its socket answers. */
+static void poll_pm(struct unit *u)
+{
+	const char *root = params_get(&u->params, "root"), *home = params_get(&u->params, "home");
+	_cleanup_error_ struct error *e = NULL;
+	_cleanup_buf_ struct buf path = BUF_INIT;
+	_cleanup_close_ int fd = -1;
+
+	buf_addf(&path, "%s%s/socket", root ? root : "", home);
+	fd = unix_connect(path.data, &e);
+	if (fd >= 0)
+		event(u, "it takes commands");
+}
+
 void ready_poll(struct unit *u)
 {
 	struct launch *l = launch_of(u);
@@ -210,6 +225,9 @@ void ready_poll(struct unit *u)
 		break;
 	case READY_PORT:
 		poll_port(u, rest);
+		break;
+	case READY_PM:
+		poll_pm(u);
 		break;
 	case READY_COMMAND:
 		if (!l->aux_running && launch_command(u, ROLE_READY, "ready", why) < 0)

@@ -40,6 +40,22 @@ static int must_have(const struct params *ps, const char *type, const char *key,
 	return error_set(err, ERR_USAGE, "a unit of type %s needs the key '%s'", type, key);
 }
 
+/* Another pm below this one; what its kind promises must be there. Whether we may start it is launch_may_hold's. */
+static int check_pm(const struct params *ps, struct error **err)
+{
+	const char *kind = params_get(ps, "kind"), *home = params_get(ps, "home");
+
+	if (must_have(ps, "pm", "kind", err) < 0 || must_have(ps, "pm", "home", err) < 0)
+		return -1;
+	if (home[0] != '/')
+		return error_set(err, ERR_USAGE, "home: '%s' does not begin with /", home);
+	if (!strcmp(kind, "chroot") && !params_get(ps, "root"))
+		return error_set(err, ERR_USAGE, "kind: a chroot pm needs the key 'root'");
+	if (!strcmp(kind, "jail") && !params_get(ps, "namespaces"))
+		return error_set(err, ERR_USAGE, "kind: a jail pm needs the key 'namespaces'");
+	return 0;
+}
+
 /* Which keys the type asks for. */
 static int check_type(const struct params *ps, enum unit_type t, struct error **err)
 {
@@ -55,7 +71,7 @@ static int check_type(const struct params *ps, enum unit_type t, struct error **
 	case UNIT_SOCKET:
 		return must_have(ps, type, "listen", err) < 0 ? -1 : must_have(ps, type, "unit", err);
 	case UNIT_PM:
-		return must_have(ps, type, "kind", err) < 0 ? -1 : must_have(ps, type, "home", err);
+		return check_pm(ps, err);
 	default:
 		return must_have(ps, type, "start", err);
 	}

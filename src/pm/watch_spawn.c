@@ -20,6 +20,12 @@
 #define STACK_BYTES 32768
 #define ARGS_MAX 4096
 
+/*
+ * Functions that the child runs on the stack below: it becomes another program without returning, so what a sanitizer
+ * notes about their frames would be there for the next child.
+ */
+#define IN_CHILD __attribute__((no_sanitize("address")))
+
 /* What the child of clone reads and writes: it shares our memory until it has become the program. */
 static struct {
 	const char *path;
@@ -36,7 +42,7 @@ static char *args[ARGS_MAX + 2];
 static struct rlimit old_files;
 static char boot[40];
 
-static char *decimal(char *end, uint64_t v)
+IN_CHILD static char *decimal(char *end, uint64_t v)
 {
 	do
 		*--end = (char)('0' + v % 10);
@@ -44,7 +50,7 @@ static char *decimal(char *end, uint64_t v)
 	return end;
 }
 
-static long read_file(const char *path, char *to, size_t size)
+IN_CHILD static long read_file(const char *path, char *to, size_t size)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	long n;
@@ -58,7 +64,7 @@ static long read_file(const char *path, char *to, size_t size)
 }
 
 /* Field 22 of a stat line (proc(5)); the name in brackets may hold anything. */
-static uint64_t start_in(const char *stat)
+IN_CHILD static uint64_t start_in(const char *stat)
 {
 	const char *p = strrchr(stat, ')');
 
@@ -96,7 +102,7 @@ int watch_spawn_init(void)
  * In the child: "PID START BOOTID" in jobs/JOB/pid. Written by the process itself, so that there is no instant in which it
  * exists and a pm that was killed cannot find it.
  */
-static void write_pid_file(void)
+IN_CHILD static void write_pid_file(void)
 {
 	char text[512], line[96], path[32] = "jobs/", number[24], *end = number + sizeof(number) - 1;
 	size_t n;
@@ -127,7 +133,7 @@ static void write_pid_file(void)
 }
 
 /* Standard streams and the descriptors that were sent, each at its number. */
-static int place_fds(void)
+IN_CHILD static int place_fds(void)
 {
 	static char pipe_path[32];
 	int null, log = -1, moved[WIRE_FDS];
@@ -159,7 +165,7 @@ static int place_fds(void)
 	return 0;
 }
 
-static int child(void *arg)
+IN_CHILD static int child(void *arg)
 {
 	sigset_t none;
 

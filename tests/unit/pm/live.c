@@ -19,11 +19,12 @@ static void start_list_stop(void **state)
 	assert_int_equal(PM_OUT(&l, &out, "list-dependencies", "web"), 0);
 	assert_string_equal(buf_str(&out), "web\n  needs db (RUNNING)\n");
 	assert_int_equal(PM(&l, "status", "web"), 0);
+	do
+		PM_OUT(&l, &out, "log", "web");
+	while (!strstr(buf_str(&out), "Z ready\n"));
 	assert_int_equal(PM(&l, "stop", "db", "-q"), 0); /* takes web along */
 	live_until(&l, "web", "state", "STOPPED");
 	live_until(&l, "db", "state", "STOPPED");
-	PM_OUT(&l, &out, "log", "web");
-	assert_non_null(strstr(buf_str(&out), "Z ready\n"));
 	assert_int_equal(PM(&l, "remove", "web", "-q"), 0);
 	assert_int_equal(PM(&l, "status", "web"), 3);
 	live_end(&l);
@@ -257,6 +258,42 @@ static void activation(void **state)
 	live_end(&l);
 }
 
+/* A pm in a pm: addressed through it, ended with it. */
+static void sub_pm(void **state)
+{
+	_cleanup_buf_ struct buf out = BUF_INIT;
+	_cleanup_free_ char *home = NULL, *below = NULL;
+	bool root = geteuid() == 0;
+	struct live l, sub;
+	pid_t pid;
+
+	live_new(&l);
+	live_start(&l, NULL, NULL);
+	home = xasprintf("home=%s/sub", l.dir);
+	if (root) {
+		assert_int_equal(PM(&l, "unit", "u", "type=pm", "kind=user", home), 2); /* which user? */
+		assert_int_equal(PM(&l, "unit", "pm1", "type=pm", "kind=root", home), 0);
+	} else {
+		assert_int_equal(PM(&l, "unit", "r", "type=pm", "kind=root", home), 4); /* R never follows U */
+		assert_int_equal(PM(&l, "unit", "pm1", "type=pm", "kind=user", home), 0);
+	}
+	assert_int_equal(PM(&l, "unit", "x", "type=pm", "kind=chroot", home), 2);
+	assert_int_equal(PM(&l, "start", "pm1", "-q"), 0);
+	below = xasprintf("%s/sub", l.dir);
+	sub = (struct live){ .dir = l.dir, .home = below };
+	assert_int_equal(PM(&sub, "unit", "web", "run=sleep 1000"), 0);
+	assert_int_equal(PM(&l, "start", "pm1.web", "-q"), 0);
+	pid = live_pid(&sub, "web");
+	assert_true(pid > 0);
+	assert_int_equal(PM(&l, "status", "pm1.web"), 0);
+	assert_int_equal(PM(&l, "status", "pm1.nobody"), 3);
+	assert_int_equal(PM_OUT(&l, &out, "tree"), 0);
+	assert_string_equal(buf_str(&out), "pm1 RUNNING\n  web RUNNING\n");
+	assert_int_equal(PM(&l, "stop", "pm1", "-q"), 0);
+	assert_int_equal(kill(pid, 0), -1);
+	live_end(&l);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -270,6 +307,7 @@ int main(void)
 		cmocka_unit_test(resources_and_timers),
 		cmocka_unit_test(logs),
 		cmocka_unit_test(activation),
+		cmocka_unit_test(sub_pm),
 	};
 
 	return cmocka_run_group_tests_name("pm/live", tests, NULL, NULL);
