@@ -9,7 +9,8 @@
 
 #define WINDOW (2u << 20)      /* bytes of a window, at most */
 #define WINDOW_SOFT (512u << 10) /* from here on it ends where another record begins */
-#define BLOCKS 4	       /* unpacked records that a worker keeps */
+#define BLOCKS 4	       /* unpacked records that a worker keeps; half with many workers: memory */
+#define MANY 8
 
 struct part {
 	struct hash hash;
@@ -36,6 +37,7 @@ struct get {
 	size_t nidle, depth;
 	const struct store_sink *sink;
 	uint64_t start, end; /* of what is asked for */
+	unsigned threads;
 };
 struct reader {
 	struct get *g;
@@ -92,13 +94,14 @@ static void compare(struct reader *r, struct window *w)
 
 static int fetch(struct reader *r, struct window *w, struct part *p)
 {
+	unsigned n = r->g->threads > MANY ? BLOCKS / 2 : BLOCKS;
 	struct block *b = NULL;
 
-	for (int i = 0; i < BLOCKS && !b; i++)
+	for (unsigned i = 0; i < n && !b; i++)
 		if (r->blocks[i].valid && r->blocks[i].pack == p->f.pack && r->blocks[i].off == p->f.off)
 			b = &r->blocks[i];
 	if (!b)
-		b = &r->blocks[r->next++ % BLOCKS];
+		b = &r->blocks[r->next++ % n];
 	if (store_block(r->g->s, &p->hash, &p->f, b, &w->err) < 0)
 		return -1;
 	memcpy(w->data + p->at, b->raw + p->f.inner, p->len < p->f.len ? p->len : p->f.len);
@@ -271,7 +274,8 @@ static int get_object(struct store *s, const struct hash *root, uint64_t start, 
 	struct pool_ops ops = { reader_new, reader_free, run, &g };
 	int rc;
 
-	g.depth = pool_threads(o->threads) * 2 + 2;
+	g.threads = pool_threads(o->threads);
+	g.depth = g.threads + 4;
 	g.idle = xcalloc(g.depth + 4, sizeof(*g.idle));
 	g.pool = pool_new(o->threads, g.depth, &ops);
 	rc = get_all(&g, root, err);
