@@ -136,6 +136,8 @@ static void hand_over(struct guest *g)
 		dup2(null, 1);
 		close(null);
 		g->pid1 = false;
+		if (g->port >= 0)
+			fcntl(g->port, F_SETOWN, getpid()); /* who is told of connections */
 		return;
 	}
 	close(go[0]);
@@ -172,8 +174,12 @@ static void run(struct guest *g)
 			if ((extra[i].revents & POLLIN) && button_pressed(extra[i].fd))
 				g->power = 'p';
 		console_turn(&c, extra[nbuttons].revents);
-		if (g->power && (out_waiting(g) == 0 || now_ms() >= g->power_at))
+		if (g->power == 'x') /* a unit that is stopped */
+			return;
+		if (g->power && (out_waiting(g) == 0 || now_ms() >= g->power_at)) {
 			power_off(g, g->power);
+			g->power = 0; /* process 1 does not come back; a unit has asked it */
+		}
 	}
 }
 
