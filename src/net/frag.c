@@ -88,12 +88,14 @@ static bool whole(struct packet *q, struct ip4 *p)
 {
 	uint8_t *h = q->space + ETH_BYTES + HEADER_MAX - q->hlen;
 
+	q->used = false;
+	if (q->hlen + q->end > 65535)
+		return false;
 	memcpy(h, q->header, q->hlen);
 	put16(h + 2, (uint16_t)(q->hlen + q->end));
 	put16(h + 6, 0);
 	put16(h + 10, 0);
 	put16(h + 10, inet_checksum(h, q->hlen, 0));
-	q->used = false;
 	return ip4_parse(h, q->hlen + q->end, p);
 }
 
@@ -105,7 +107,7 @@ bool frags_add(struct frags *f, struct ip4 *p, uint64_t now)
 
 	if (!more && !at)
 		return true;
-	if (!n || (more && n % 8) || at + n > 65535 - HEADER_MAX)
+	if (!n || (more && n % 8) || at + n > 65535 - IP4_BYTES)
 		return false;
 	q = find(f, p, now);
 	if (!mark(q, at, n) || (!more && (q->end || q->max > at + n)) || (q->end && at + n > q->end)) {

@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/mem.h"
 #include "base/path.h"
 #include "net/forwards.h"
 #include "net/ip6.h"
@@ -14,8 +15,11 @@
 #include "net/zone.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #define STATE_MAX ((size_t)256 << 20)
 #define EVERY_NS 2000000000u
@@ -36,18 +40,38 @@ static uint64_t opened(const struct net *n)
 	return sum;
 }
 
-int state_save(struct net *n, const char *path, struct error **err)
+static char *state_text(const struct net *n)
 {
 	json_t *nat = json_object(), *root = json_pack("{s:i, s:I, s:o, s:o}", "version", 1, "time", (json_int_t)time(NULL), "nat", nat,
 		"forwards", forwards_json(n, true));
-	_cleanup_free_ char *text = NULL;
+	char *text;
 
 	for (const struct zone *z = n->zones; z; z = z->next)
 		if (z->router && z->router->nat)
 			json_object_set_new(nat, z->name, nat_save(z->router->nat, loop_now()));
 	text = json_dumps(root, JSON_COMPACT);
 	json_decref(root);
+	return text;
+}
+
+int state_save(struct net *n, const char *path, struct error **err)
+{
+	_cleanup_free_ char *text = state_text(n);
+
 	return text ? file_write(path, text, strlen(text), 0600, err) : error_set(err, ERR_FAILED, "%s: no memory", path);
+}
+
+/* Not flushed to disk, which would hold up packets: when the computer itself stops, the machines' connections are gone as well. */
+static int save_quickly(struct net *n, const char *path, struct error **err)
+{
+	_cleanup_free_ char *text = state_text(n), *temp = xasprintf("%s.new", path);
+	_cleanup_close_ int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	if (!text || fd < 0)
+		return error_errno(err, fd < 0 ? errno : ENOMEM, "%s", temp);
+	if (file_write_all(fd, text, strlen(text), temp, err) < 0)
+		return -1;
+	return rename(temp, path) < 0 ? error_errno(err, errno, "%s", path) : 0;
 }
 
 /* aged: flows have grown older by the time since. */
@@ -122,7 +146,7 @@ void state_end(struct net *n)
 	_cleanup_free_ char *path = path_join(n->dir, "net.state");
 	_cleanup_error_ struct error *e = NULL;
 
-	if ((opened(n) || n->nforwards || file_exists(path)) && state_save(n, path, &e) < 0)
+	if ((opened(n) || n->nforwards || file_exists(path)) && save_quickly(n, path, &e) < 0)
 		log_warn("%s", e->msg);
 }
 
