@@ -155,6 +155,26 @@ static int disk_add(struct live *l, size_t index, struct error **err)
 	return -1;
 }
 
+/* Each part of a device has an event of its own; the one with the device's name is the last. */
+static int await_deleted(struct live *l, const char *id, struct error **err)
+{
+	for (bool gone = false; !gone;) {
+		json_t *event = NULL;
+		const char *device;
+
+		if (qmp_wait_event(l->q, "DEVICE_DELETED", GUEST_MS, &event, err) < 0) {
+			if ((*err)->cls != ERR_TIMEOUT)
+				return -1;
+			error_clear(err);
+			return error_set(err, ERR_TIMEOUT, "the guest has not let go of it in %d s; stop the machine first", GUEST_MS / 1000);
+		}
+		device = json_string_value(json_object_get(json_object_get(event, "data"), "device"));
+		gone = device && !strcmp(device, id);
+		json_decref(event);
+	}
+	return 0;
+}
+
 /* Asks the guest to let go and waits for it. A device that QEMU has not got is gone. */
 static int device_del(struct live *l, const char *id, struct error **err)
 {
@@ -167,13 +187,7 @@ static int device_del(struct live *l, const char *id, struct error **err)
 		error_clear(err);
 		return 0;
 	}
-	if (qmp_wait_event(l->q, "DEVICE_DELETED", GUEST_MS, NULL, err) < 0) {
-		if ((*err)->cls != ERR_TIMEOUT)
-			return -1;
-		error_clear(err);
-		return error_set(err, ERR_TIMEOUT, "the guest has not let go of it in %d s; stop the machine first", GUEST_MS / 1000);
-	}
-	return 0;
+	return await_deleted(l, id, err);
 }
 
 static int disk_drop(struct live *l, size_t index, struct error **err)

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #define MEMORY_MIN (16ull << 20)
+#define UEFI_MIN (192ull << 20) /* OVMF hangs with 128 MiB */
 #define MEMORY_MAX (16ull << 40)
 #define HOTPLUG_SLOTS 2
 #define TAG_MAX 31 /* of 9p, QEMU hw/9pfs; virtiofs takes 36 */
@@ -209,6 +210,9 @@ static int check_size(const struct machine_def *d, struct error **err)
 	if (d->memory < MEMORY_MIN || d->memory > MEMORY_MAX)
 		return error_set(err, ERR_USAGE, "machine %s: memory of %s; at least %s is needed", d->name,
 			format_size(d->memory, a), format_size(MEMORY_MIN, b));
+	if (machine_is_uefi(d) && d->memory < UEFI_MIN)
+		return error_set(err, ERR_USAGE, "machine %s: memory of %s; firmware %s hangs without a word below %s", d->name,
+			format_size(d->memory, a), d->firmware, format_size(UEFI_MIN, b));
 	if (d->max_memory && (d->max_memory < d->memory || d->max_memory > MEMORY_MAX))
 		return error_set(err, ERR_USAGE, "machine %s: max_memory of %s is less than the memory of %s", d->name,
 			format_size(d->max_memory, a), format_size(d->memory, b));
