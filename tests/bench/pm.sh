@@ -128,3 +128,87 @@ measure() {
 	printf -v "$1_t_stop" %s "$(median <<<"$stops")"
 	"$1_down"
 }
+
+pm_units() { # N: command lines that define so many units
+	local i
+	for ((i = 0; i < $1; i++)); do
+		printf 'unit u%d restart=always log=off "run=%s %s"\n' "$i" "$work/units" "$fifo"
+	done
+}
+pm_main() { # HOME [OPTIONS...]: in the background; $watcher and $machine are its processes
+	local h=$1
+	shift
+	"$pm" main --home "$h" "$@" >"$h.log" 2>&1 &
+	watcher=$!
+	pids+=("$watcher")
+	until_ok "$pm" --home "$h" list
+	machine=$(pgrep -P "$watcher" | head -n 1)
+}
+pm_up() {
+	mkdir -p "$work/pm"
+	pm_main "$work/pm"
+	pm_units "$n" | "$pm" --home "$work/pm" -q stream || exit 1
+}
+all=$(seq -f 'u%.0f' 0 $((n - 1)) | tr '\n' ' ')
+pm_start="$pm --home $work/pm -q start $all"
+pm_stop="$pm --home $work/pm -q stop $all"
+pm_down() { "$pm" --home "$work/pm" -q shutdown; wait "$watcher" 2>/dev/null; }
+
+# result TEXT VALUE PEER LIMIT: VALUE / PEER must not be over LIMIT.
+result() {
+	awk -v t="$1" -v v="$2" -v p="$3" -v l="$4" 'BEGIN {
+		r = v / p
+		printf "%-64s %6.2f  (limit %s)%s\n", t, r, l, (r > l ? "  OVER" : "")
+		exit (r > l) }' || over=1
+}
+best() { # best WHAT PEER...: the least of the peers' figures
+	local what=$1 p v
+	shift
+	for p; do
+		v=${p}_t_$what
+		[ -n "${!v:-}" ] && echo "${!v}"
+	done | sort -n | head -n 1
+}
+
+measure_memory() {
+	local before after w0 w1
+	mkdir -p "$work/empty" "$work/full"
+	pm_main "$work/empty"
+	sleep 1
+	result "resident memory without units / 700 KB" $(($(rss "$machine") + $(rss "$watcher"))) 700 1
+	result "private memory of the watcher / 200 KB" "$(private "$watcher")" 200 1
+	before=$(private "$machine")
+	"$pm" --home "$work/empty" -q shutdown
+	pm_units 10000 >"$work/stream"
+	pm_main "$work/full" --init-stream "$work/stream"
+	until_ok "$pm" --home "$work/full" cat u9999
+	sleep 2
+	after=$(private "$machine")
+	result "memory for each of 10,000 units / 1.2 KB" $((after - before)) 12000 1
+	w0=$(wakes "$watcher" "$machine")
+	sleep 5
+	w1=$(wakes "$watcher" "$machine")
+	echo "wake-ups in 5 s of idleness: $((w1 - w0)) (limit 0)"
+	[ "$w1" = "$w0" ] || over=1
+	# 100,000 commands through the FIFO: the second half must not need more memory than the first
+	awk 'BEGIN { for (i = 0; i < 50000; i++) print "stop u" i % 100 }' >"$work/full/input"
+	until_ok "$pm" --home "$work/full" status u0
+	before=$(private "$machine")
+	awk 'BEGIN { for (i = 0; i < 50000; i++) print "stop u" i % 100 }' >"$work/full/input"
+	until_ok "$pm" --home "$work/full" status u0
+	result "memory after 100,000 commands through the FIFO / after 50,000" "$(private "$machine")" "$before" 1.02
+	"$pm" --home "$work/full" -q shutdown
+}
+
+peers=()
+command -v sv >/dev/null && peers+=(runit)
+command -v s6-svscan >/dev/null && peers+=(s6)
+command -v supervisord >/dev/null && peers+=(supervisor)
+[ ${#peers[@]} -gt 0 ] || { echo "bench: none of runit, s6, supervisor is installed" >&2; exit 2; }
+for m in pm "${peers[@]}"; do measure "$m"; done
+result "$n units from stopped to all running / best of ${peers[*]}" "$pm_t_start" "$(best start "${peers[@]}")" 0.8
+result "$n units from running to all stopped / best of ${peers[*]}" "$pm_t_stop" "$(best stop "${peers[@]}")" 0.8
+result "death of a process to its replacement / best of ${peers[*]}" "$pm_t_again" "$(best again "${peers[@]}")" 1
+result "size of the program / 400 KB" "$(stat -c %s "$pm")" 400000 1
+measure_memory
+exit "$over"

@@ -134,7 +134,7 @@ static int listen_on(const char *fifo, int old)
 static int meter(const char *fifo)
 {
 	int fd = listen_on(fifo, -1), r = 0;
-	char line[4096];
+	static char line[1 << 20]; /* commands that name all units */
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	while (fd >= 0 && r == 0 && fgets(line, sizeof(line), stdin)) {
