@@ -327,3 +327,21 @@ int proc_run(const char *const *argv, int timeout_ms, struct buf *out, struct bu
 	}
 	return 0;
 }
+
+int proc_output(const char *const *argv, const char *const *env, const char *cwd, int timeout_ms, int *status, struct buf *out,
+	struct error **err)
+{
+	_cleanup_proc_ struct proc p = PROC_INIT;
+	struct proc_opts o = { .argv = argv, .env = env, .cwd = cwd, .out = PROC_PIPE, .err = PROC_PIPE, .die_with_us = true };
+	uint64_t end = timeout_ms >= 0 ? loop_now() + (uint64_t)timeout_ms * 1000000 + 1 : 0;
+	int wait_status, left = -1;
+
+	if (proc_spawn(&o, &p, err) < 0 || collect(&p, argv[0], end, out, out, err) < 0)
+		return -1;
+	if (end)
+		left = loop_now() >= end ? 0 : (int)((end - loop_now()) / 1000000) + 1;
+	if (proc_wait(&p, left, &wait_status, err) < 0)
+		return error_wrap(err, "%s", argv[0]);
+	*status = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 128 + WTERMSIG(wait_status);
+	return 0;
+}

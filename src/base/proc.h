@@ -59,6 +59,9 @@ const char *proc_status_text(int status);
 int proc_run(const char *const *argv, int timeout_ms, struct buf *out, struct buf *errout,
 	struct error **err);
 
+/* The same with any status (128 + signal when one ended it), in another environment and folder, both streams appended to out. */
+int proc_output(const char *const *argv, const char *const *env, const char *cwd, int timeout_ms, int *status, struct buf *out,
+	struct error **err);
 
 /* A pid is never identity: pid and start time (field 22 of /proc/PID/stat) together are. */
 struct proc_id {

@@ -69,6 +69,7 @@ const struct command *const commands[] = {
 	&cmd_group_ssh_config,
 	&cmd_group_inventory,
 	&cmd_group_graph,
+	&cmd_group_test,
 	&cmd_group_run,
 	&cmd_group_vars,
 	&cmd_group_snapshot,

@@ -179,4 +179,20 @@ int group_inventory(const struct group *g, struct buf *json, struct error **err)
 /* The group as a graph in the DOT language: network, nodes, apps and what they depend on. */
 int group_graph(const struct group *g, struct buf *dot, struct error **err);
 
+/*
+ * Runs a file of test cases (docs/tests.md): each begins from a snapshot of the whole group and a whole network. Returns 0 also when
+ * cases fail: look at *failed.
+ */
+struct group_test_opts {
+	const struct strv *only; /* names of cases; NULL or empty: all */
+	unsigned repeat;	 /* 0: once */
+	uint64_t seed;		 /* of the network's faults; one more at each repetition */
+	bool fresh;		 /* setup is run again though its snapshot is there */
+	const char *junit;	 /* file for the results as JUnit XML, or NULL */
+	const char *logs;	 /* folder for what failed cases leave, or NULL */
+	void (*report)(void *arg, const char *name, bool passed, double seconds, const char *why);
+	void *arg;
+};
+int group_test(const struct group *g, const char *path, const struct group_test_opts *o, size_t *failed, size_t *total, struct error **err);
+
 #endif

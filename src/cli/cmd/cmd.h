@@ -17,7 +17,8 @@ extern const struct command cmd_image_make_tiny, cmd_image_make_debian, cmd_imag
 extern const struct command cmd_group_up, cmd_group_create_vms, cmd_group_down, cmd_group_start_vms,
 	cmd_group_stop_vms, cmd_group_info_vms, cmd_group_run, cmd_group_vars, cmd_group_clean_vms, cmd_group_list;
 extern const struct command cmd_group_install, cmd_group_update, cmd_group_start, cmd_group_stop, cmd_group_uninstall, cmd_group_exec,
-	cmd_group_history, cmd_group_clog, cmd_group_ssh_config, cmd_group_inventory, cmd_group_graph;
+	cmd_group_history, cmd_group_clog, cmd_group_ssh_config, cmd_group_inventory, cmd_group_graph,
+	cmd_group_test;
 extern const struct command cmd_net_show, cmd_net_link, cmd_net_cut, cmd_net_partition, cmd_net_heal, cmd_net_flap,
 	cmd_net_play, cmd_net_top, cmd_net_trace, cmd_net_capture, cmd_net_hosts, cmd_net_log, cmd_net_proxy;
 
