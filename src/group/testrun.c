@@ -85,18 +85,17 @@ static int run_host(const struct run *r, const struct test_step *s, int *status,
 
 static int run_words(const struct run *r, const struct test_step *s, int *status, struct buf *out, struct error **err)
 {
-	_cleanup_strv_ struct strv words = STRV_INIT;
+	_cleanup_strv_ struct strv words = STRV_INIT, given = STRV_INIT;
 
-	if (s->kind == STEP_NET) {
-		strv_add(&words, "net");
-		strv_add(&words, r->g->name);
-	} else {
-		strv_add(&words, "group");
-		strv_add(&words, r->g->file);
+	strv_add(&words, s->kind == STEP_NET ? "net" : "group");
+	strv_add(&words, s->kind == STEP_NET ? r->g->name : r->g->file);
+	strv_split(&given, s->text, " \t");
+	for (size_t i = 0; i < given.len; i++) {
+		strv_add(&words, given.v[i]);
+		/* The node stands behind the verb: options may take all words that follow. */
+		if (i == 0 && s->node)
+			strv_add(&words, s->node);
 	}
-	strv_split(&words, s->text, " \t");
-	if (s->node)
-		strv_add(&words, s->node);
 	return ourselves(r->g, (const char *const *)words.v, s->timeout_ms, status, out, err);
 }
 
@@ -262,7 +261,7 @@ static int prepare(struct run *r, struct error **err)
 	_cleanup_error_ struct error *none = NULL;
 	_cleanup_group_snapshot_ struct group_snapshot *there = NULL;
 	_cleanup_buf_ struct buf why = BUF_INIT;
-	struct group_snapshot_opts o = { .name = r->file->snapshot ? r->file->snapshot : "croft-test", .text = "test setup" };
+	struct group_snapshot_opts o = { .name = r->file->snapshot ? r->file->snapshot : "test-setup", .text = "test setup" };
 	_cleanup_free_ char *name = NULL;
 	uint64_t halted;
 	int rc;
