@@ -380,7 +380,6 @@ static const char *text_of(const struct node *net, const char *key)
 /* The way of older files, see the head of this one. */
 static int zones_of_lans(struct group *g, struct error **err)
 {
-	bool nat = false;
 	size_t main = SIZE_MAX;
 
 	for (size_t i = 0; i < g->nnodes; i++) {
@@ -402,7 +401,6 @@ static int zones_of_lans(struct group *g, struct error **err)
 		} else if (type && is_nat != (z->kind != NULL)) {
 			return node_error(node_get(net, "type"), err, "type: zone %s is %s at line %d", lan, z->kind ? "nat" : "bridge", z->at->line);
 		}
-		nat |= is_nat;
 		if (!is_nat && main == SIZE_MAX)
 			main = (size_t)(z - g->zones);
 	}

@@ -107,15 +107,20 @@ struct image *image_open(const char *name, struct error **err)
 	return i;
 }
 
-void image_free(struct image *i)
+static void free_fields(struct image *i)
 {
 	char **all[] = { &i->name, &i->dir, &i->arch, &i->os, &i->kernel, &i->initrd, &i->cmdline,
 		&i->disk, &i->format, &i->firmware, &i->sha256, &i->source, &i->created, &i->index };
 
-	if (!i)
-		return;
 	for (size_t n = 0; n < ARRAY_SIZE(all); n++)
 		free(*all[n]);
+}
+
+void image_free(struct image *i)
+{
+	if (!i)
+		return;
+	free_fields(i);
 	free(i);
 }
 

@@ -126,8 +126,8 @@ static int carry_snapshot(const struct cloning *c, const struct buf *def, struct
 	_cleanup_free_ char *dir = snap_path(&c->copy, c->s->name, NULL), *json = snap_path(&c->copy, c->s->name, "machine.json");
 	_cleanup_free_ char *from = snap_path(c->m, c->s->name, "memory.qcow2"), *to = snap_path(&c->copy, c->s->name, "memory.qcow2");
 	_cleanup_free_ char *tpm = snap_path(c->m, c->s->name, "tpm"), *tpm_to = snap_path(&c->copy, c->s->name, "tpm");
-	_cleanup_free_ char *parent = STEAL(c->s->parent);
 
+	free(STEAL(c->s->parent)); /* the copy begins here */
 	if (file_mkdirs(dir, 0700, err) < 0 || file_write(json, def->data, def->len, 0600, err) < 0 ||
 		(file_exists(from) && file_copy(from, to, 0600, err) < 0) || snap_copy_dir(tpm, tpm_to, err) < 0)
 		return -1;

@@ -389,7 +389,7 @@ void snapshot_hold(struct machine *m, struct snapshot_restore_opts *o)
 int snapshot_let_go(struct machine *m, const struct snapshot *s, struct snapshot_restore_opts *o, struct error **err)
 {
 	/* Only when the guest has noticed that nobody is there does the helper come back. */
-	_cleanup_agent_ struct agent *held = STEAL(o->held);
+	_cleanup_agent_ __attribute__((unused)) struct agent *held = STEAL(o->held);
 	_cleanup_qmp_ struct qmp *q = NULL;
 
 	if (s->paused)

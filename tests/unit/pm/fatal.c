@@ -128,7 +128,6 @@ static void both_killed(void **state)
 /* A number that another process has by now is not our process. */
 static void pid_reused(void **state)
 {
-	_cleanup_buf_ struct buf out = BUF_INIT;
 	_cleanup_free_ char *path = NULL, *job = NULL;
 	struct error *e = NULL;
 	struct proc_id id;

@@ -21,7 +21,7 @@ static void fill_tree(const char *dir)
 	_cleanup_free_ uint8_t *p = xmalloc(2 * MIB);
 	_cleanup_free_ char *sub = path_join(dir, "sub/deep"), *one = path_join(dir, "one"), *two = path_join(dir, "sub/two");
 	_cleanup_free_ char *lnk = path_join(dir, "link"), *away = path_join(dir, "sub/away"), *sparse = path_join(dir, "sparse");
-	_cleanup_free_ char *fifo = path_join(dir, "fifo"), *odd = path_join(dir, "a\n\xff"), *empty = path_join(dir, "sub/empty");
+	_cleanup_free_ char *fifo = path_join(dir, "fifo"), *odd = path_join(dir, "a\n\xff");
 	_cleanup_free_ char *locked = path_join(dir, "sub/deep");
 	struct error *e = NULL;
 	int fd;
