@@ -269,12 +269,15 @@ int vm_run(struct vm *v, const struct strv *args, struct error **err)
 {
 	_cleanup_(machine_def_clear) struct machine_def d = { 0 };
 	_cleanup_machine_ struct machine *m = NULL;
-	_cleanup_free_ char *mark = NULL;
+	_cleanup_free_ char *mark = NULL, *iso = NULL;
 	char size[16];
 	bool first;
 
 	if (v->native)
 		return run_native(v, args, err);
+	/* First of all: what is neither a command nor an image may be a mistyped command, and must not restore anything. */
+	if (args->len && *args->v[0] && !(iso = vm_find_iso(v, args->v[0], err)))
+		return error_hint(err, "`vm --help` lists the commands");
 	if ((!v->workdir || !vm_count_disks(v->workdir, "")) && !v->images.len && vm_restore(v, &(struct strv)STRV_INIT, err) < 0)
 		return -1;
 	if (vm_settings_guest(v, err) < 0 || vm_make_workdir(v, err) < 0 || convert_nvram(v, err) < 0)
