@@ -11,6 +11,7 @@
 #include "base/map.h"
 #include "base/mem.h"
 
+#include <jansson.h>
 #include <libfyaml.h>
 #include <string.h>
 
@@ -369,6 +370,62 @@ struct doc *doc_load(const char *path, struct error **err)
 	if (file_read(path, FILE_MAX, &b, err) < 0)
 		return NULL;
 	return doc_parse(path, buf_str(&b), b.len, err);
+}
+
+/* ---- files that croft itself has written ---- */
+
+static struct node *own_node(struct builder *b, json_t *j)
+{
+	static const enum node_type types[] = { [JSON_OBJECT] = NODE_MAP, [JSON_ARRAY] = NODE_LIST, [JSON_STRING] = NODE_STRING,
+		[JSON_INTEGER] = NODE_NUMBER, [JSON_REAL] = NODE_NUMBER, [JSON_TRUE] = NODE_BOOL, [JSON_FALSE] = NODE_BOOL, [JSON_NULL] = NODE_NULL };
+	struct node *n = node_new(b, types[json_typeof(j)], NULL);
+	const char *name;
+	json_t *v;
+
+	n->len = json_is_object(j) ? json_object_size(j) : json_is_array(j) ? json_array_size(j) : 0;
+	if (n->len)
+		n->items = xcalloc(n->len, sizeof(struct node *));
+	if (json_is_object(j)) {
+		size_t i = 0;
+
+		n->keys = n->len ? xcalloc(n->len, sizeof(struct node *)) : NULL;
+		json_object_foreach(j, name, v) {
+			n->keys[i] = node_new(b, NODE_STRING, NULL);
+			n->keys[i]->text = xstrdup(name);
+			n->items[i++] = own_node(b, v);
+		}
+	} else if (json_is_array(j)) {
+		for (size_t i = 0; i < n->len; i++)
+			n->items[i] = own_node(b, json_array_get(j, i));
+	} else if (json_is_string(j)) {
+		n->text = xstrdup(json_string_value(j));
+		n->quoted = true;
+	} else {
+		n->text = json_is_integer(j) ? xasprintf("%" JSON_INTEGER_FORMAT, json_integer_value(j))
+			  : json_is_real(j)  ? xasprintf("%.17g", json_real_value(j))
+			  : json_is_null(j)  ? xstrdup("null")
+					     : xstrdup(json_is_true(j) ? "true" : "false");
+	}
+	return n;
+}
+
+struct doc *doc_load_own(const char *path, struct error **err)
+{
+	_cleanup_buf_ struct buf text = BUF_INIT;
+	struct builder b = { 0 };
+	json_t *j;
+
+	if (file_read(path, FILE_MAX, &text, err) < 0)
+		return NULL;
+	j = json_loadb(buf_str(&text), text.len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, NULL);
+	/* Not as it was written: the careful parser says where. */
+	if (!j)
+		return doc_parse(path, buf_str(&text), text.len, err);
+	b.doc = xcalloc(1, sizeof(*b.doc));
+	b.doc->name = xstrdup(path);
+	b.doc->root = own_node(&b, j);
+	json_decref(j);
+	return b.doc;
 }
 
 void doc_free(struct doc *d)

@@ -30,7 +30,9 @@ struct node {
 /* Reads a file (at most 64 MiB); `-` is not special. Duplicate keys, tabs, bad UTF-8, depth over 64 and
  * alias bombs are errors with position. */
 struct doc *doc_load(const char *path, struct error **err);
-/* The same from memory; `name` stands for the file in messages. */
+/* A JSON file of croft's own, several times as fast; its nodes know no places (1:1). Damaged, it is an error with its place. */
+struct doc *doc_load_own(const char *path, struct error **err);
+/* doc_load from memory; `name` stands for the file in messages. */
 struct doc *doc_parse(const char *name, const char *text, size_t len, struct error **err);
 void doc_free(struct doc *d);
 static inline void doc_freep(struct doc **d)

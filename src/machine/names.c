@@ -154,19 +154,33 @@ struct machine *machine_at(const char *name, struct error **err)
 	return m;
 }
 
+/* As croft wrote it; where that cannot be taken, somebody has edited it and wants to know the place. */
+static int read_def(const char *path, struct machine_def *d, struct error **err)
+{
+	_cleanup_error_ struct error *e = NULL;
+	_cleanup_doc_ struct doc *own = doc_load_own(path, &e), *doc = NULL;
+
+	machine_def_init(d);
+	if (own && machine_def_read(d, doc_root(own), &e) == 0)
+		return 0;
+	if (!own)
+		return error_move(err, &e);
+	machine_def_clear(d);
+	machine_def_init(d);
+	doc = doc_load(path, err);
+	return doc ? machine_def_read(d, doc_root(doc), err) : -1;
+}
+
 struct machine *machine_open(const char *name, struct error **err)
 {
 	_cleanup_machine_ struct machine *m = machine_at(name, err);
 	_cleanup_free_ char *path = NULL;
-	_cleanup_doc_ struct doc *doc = NULL;
 	_cleanup_error_ struct error *e = NULL;
 
 	if (!m)
 		return NULL;
 	path = machine_path(m, "machine.json");
-	doc = doc_load(path, err);
-	machine_def_init(&m->def);
-	if (!doc || machine_def_read(&m->def, doc_root(doc), err) < 0) {
+	if (read_def(path, &m->def, err) < 0) {
 		error_wrap(err, "machine %s", name);
 		return NULL;
 	}
