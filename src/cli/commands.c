@@ -9,6 +9,8 @@ const struct command *const commands[] = {
 	&cmd_vm_start,
 	&cmd_vm_stop,
 	&cmd_vm_kill,
+	&cmd_vm_pause,
+	&cmd_vm_resume,
 	&cmd_vm_list,
 	&cmd_vm_show,
 	&cmd_vm_exec,

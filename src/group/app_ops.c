@@ -36,7 +36,7 @@ struct agent *group_reach(const struct group *g, const struct group_node *n, str
 		error_hint(err, "croft group %s up", g->name);
 		return NULL;
 	}
-	return machine_agent(m, AGENT_MS, err);
+	return machine_agent_awake(m, AGENT_MS, err);
 }
 
 static int work_part(struct worker *w, void *arg, struct error **err)

@@ -103,7 +103,7 @@ int group_run(const struct group *g, const char *node, const struct strv *comman
 			rc = -1;
 	}
 	if (rc == 0) {
-		a = machine_agent(m, AGENT_MS, err);
+		a = machine_agent_awake(m, AGENT_MS, err);
 		rc = a ? 0 : -1;
 	}
 	for (size_t i = 0; rc == 0 && !*status && i < expanded.len; i++) {

@@ -155,6 +155,11 @@ int machine_start(struct machine *m, const struct machine_start_opts *o, bool *a
 /* Waits for the guest program; patience goes by progress (console output, CPU use), timeout_ms -1: 120 s without any. On failure the error carries the last console lines. */
 int machine_wait_ready(struct machine *m, int timeout_ms, struct error **err);
 struct agent *machine_agent(struct machine *m, int timeout_ms, struct error **err);
+/* The same, but a paused machine, which would never answer, is an error at once. */
+struct agent *machine_agent_awake(struct machine *m, int timeout_ms, struct error **err);
+/* Halt the processors of a running machine, and let them go; what is so already is success. */
+int machine_pause(struct machine *m, struct error **err);
+int machine_resume(struct machine *m, struct error **err);
 /* Guest program asked, then ACPI, then kill after timeout_ms in all. *how: "guest", "acpi", "killed". Stopped: success. */
 int machine_stop(struct machine *m, int timeout_ms, const char **how, struct error **err);
 int machine_kill(struct machine *m, struct error **err);

@@ -59,7 +59,7 @@ static int copy_all(const struct cmd_args *a, copy_fn *copy, struct error **err)
 
 	if (!m || read_mode(a, &c.mode, err) < 0 || arg_timeout(a, "wait", -1, &wait_ms, err) < 0)
 		return -1;
-	agent = machine_agent(m, wait_ms, err);
+	agent = machine_agent_awake(m, wait_ms, err);
 	if (!agent)
 		return -1;
 	c.owner = arg_str(a, "owner");

@@ -16,7 +16,7 @@ static int exec_in(const char *name, struct agent_exec *x, int wait_ms, struct e
 
 	if (!m)
 		return -1;
-	agent = machine_agent(m, wait_ms, err);
+	agent = machine_agent_awake(m, wait_ms, err);
 	if (!agent)
 		return -1;
 	x->in_fd = 0;

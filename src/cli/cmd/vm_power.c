@@ -135,6 +135,49 @@ const struct command cmd_vm_kill = {
 	.run = vm_kill_run,
 };
 
+static int pause_one(const char *name, void *arg, struct error **err)
+{
+	_cleanup_machine_ struct machine *m = machine_open(name, err);
+
+	return m ? machine_pause(m, err) : -1;
+}
+
+static int vm_pause_run(const struct cmd_args *a, struct error **err)
+{
+	return for_each_word(arg_words(a), pause_one, NULL);
+}
+
+static int resume_one(const char *name, void *arg, struct error **err)
+{
+	_cleanup_machine_ struct machine *m = machine_open(name, err);
+
+	return m ? machine_resume(m, err) : -1;
+}
+
+static int vm_resume_run(const struct cmd_args *a, struct error **err)
+{
+	return for_each_word(arg_words(a), resume_one, NULL);
+}
+
+const struct command cmd_vm_pause = {
+	.path = "vm pause",
+	.args = "NAME...",
+	.summary = "Halt the processors of machines; their memory stays",
+	.min_words = 1,
+	.max_words = -1,
+	.complete = "machine",
+	.run = vm_pause_run,
+};
+const struct command cmd_vm_resume = {
+	.path = "vm resume",
+	.args = "NAME...",
+	.summary = "Let paused machines go on",
+	.min_words = 1,
+	.max_words = -1,
+	.complete = "machine",
+	.run = vm_resume_run,
+};
+
 /* State is in files only (machine.h), so this looks again ten times a second. */
 static int wait_stopped(struct machine *m, int timeout_ms, struct error **err)
 {
