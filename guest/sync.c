@@ -446,6 +446,11 @@ static int apply(struct sync *s, const char *stage, const char *dir)
 	return remove_below(AT_FDCWD, stage) < 0 ? -1 : r;
 }
 
+/* The paths lie in s.text. */
+static void keep_nothing(void *path)
+{
+}
+
 int sync_main(int argc, char **argv)
 {
 	struct sync s = { 0 };
@@ -458,5 +463,7 @@ int sync_main(int argc, char **argv)
 		return 2;
 	s.delete = argc > 4 && strcmp(argv[4], "--delete") == 0;
 	r = s.delete && read_keep(&s) < 0 ? said("read", "stdin") : apply(&s, argv[2], argv[3]);
+	tdestroy(s.keep, keep_nothing);
+	free(s.text);
 	return r < 0;
 }

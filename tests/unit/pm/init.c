@@ -89,8 +89,10 @@ static bool boot(struct machine *m, const char *script)
 	assert_ok(proc_spawn(&o, &m->p, &err), err);
 	close(m->p.out); /* messages are on stderr */
 	m->p.out = STEAL_FD(m->p.err);
-	while (!(m->init = child_of(m->p.pid)))
-		assert_int_equal(proc_wait(&m->p, 1, &status, &err), (error_clear(&err), -1));
+	while (!(m->init = child_of(m->p.pid))) {
+		assert_int_equal(proc_wait(&m->p, 1, &status, &err), -1);
+		error_clear(&err);
+	}
 	return true;
 }
 
