@@ -19,6 +19,7 @@
 #include "net/net.h"
 
 #include <inttypes.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -107,8 +108,7 @@ static int once(const struct run *r, const struct test_step *s, int *status, str
 	case STEP_HOST:
 		return run_host(r, s, status, out, err);
 	case STEP_WAIT:
-		for (uint64_t start = loop_now(); since(start) * 1000 < s->timeout_ms && !intr_signal;)
-			usleep(20000);
+		poll(NULL, 0, s->timeout_ms); /* a signal ends it */
 		return 0;
 	default:
 		return run_words(r, s, status, out, err);
@@ -203,15 +203,15 @@ static int calm(const struct run *r, uint64_t seed, struct error **err)
 /* What a failed case leaves: logs that nodes name, and the end of each console. */
 static void collect(const struct run *r, const char *name, struct result *res)
 {
-	_cleanup_free_ char *dir = xasprintf("%s/%s", r->o->logs, name), *logs = path_join(dir, "logs");
+	_cleanup_free_ char *folder = xstrdup(name), *dir = NULL, *logs = NULL;
 	_cleanup_error_ struct error *e = NULL;
 
 	if (!r->o->logs)
 		return;
-	for (char *p = dir + strlen(r->o->logs) + 1; *p; p++)
+	for (char *p = folder; *p; p++)
 		if (*p == '/' || *p == ' ')
 			*p = '_';
-	free(logs);
+	dir = path_join(r->o->logs, folder);
 	logs = path_join(dir, "logs");
 	if (file_mkdirs(dir, 0755, &e) == 0) {
 		_cleanup_error_ struct error *quiet = NULL;

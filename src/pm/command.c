@@ -135,23 +135,30 @@ static void store(struct reply *r, struct unit *u, struct error **err)
 	reply_end(r, 0, "%s", u->id);
 }
 
-static void run_unit(struct reply *r, const struct command *c, const struct strv *words, struct error **err)
+/* Words KEY=VALUE behind the unit's name, over what ps holds. */
+static void define(struct reply *r, struct params *ps, const struct strv *words, struct error **err)
 {
-	_cleanup_params_ struct params ps = PARAMS_INIT;
 	struct unit *u;
 
 	for (size_t i = 2; i < words->len; i++)
-		if (params_assign(&ps, words->v[i], err) < 0) {
+		if (params_assign(ps, words->v[i], err) < 0) {
 			error_wrap(err, "%s", words->v[1]);
 			return;
 		}
-	if (launch_may_hold(&ps, err) < 0) {
+	if (launch_may_hold(ps, err) < 0) {
 		error_wrap(err, "%s", words->v[1]);
 		return;
 	}
-	u = core_define(&machine.core, words->v[1], &ps, err);
+	u = core_define(&machine.core, words->v[1], ps, err);
 	if (u)
 		store(r, u, err);
+}
+
+static void run_unit(struct reply *r, const struct command *c, const struct strv *words, struct error **err)
+{
+	_cleanup_params_ struct params ps = PARAMS_INIT;
+
+	define(r, &ps, words, err);
 }
 
 static void run_set(struct reply *r, const struct command *c, const struct strv *words, struct error **err)
@@ -162,18 +169,7 @@ static void run_set(struct reply *r, const struct command *c, const struct strv 
 	if (!u)
 		return;
 	params_copy(&ps, &u->params);
-	for (size_t i = 2; i < words->len; i++)
-		if (params_assign(&ps, words->v[i], err) < 0) {
-			error_wrap(err, "%s", words->v[1]);
-			return;
-		}
-	if (launch_may_hold(&ps, err) < 0) {
-		error_wrap(err, "%s", words->v[1]);
-		return;
-	}
-	u = core_define(&machine.core, words->v[1], &ps, err);
-	if (u)
-		store(r, u, err);
+	define(r, &ps, words, err);
 }
 
 static void run_remove(struct reply *r, const struct command *c, const struct strv *words, struct error **err)
