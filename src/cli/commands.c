@@ -56,6 +56,8 @@ const struct command *const commands[] = {
 #endif
 	&cmd_group_up,
 	&cmd_group_create_vms,
+	&cmd_group_status,
+	&cmd_group_plan,
 	&cmd_group_down,
 	&cmd_group_start_vms,
 	&cmd_group_stop_vms,

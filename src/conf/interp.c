@@ -14,6 +14,7 @@ struct object {
 };
 struct vars {
 	struct map objects;
+	const struct vars *base;
 };
 
 static void free_values(void *p)
@@ -35,6 +36,14 @@ struct vars *vars_new(void)
 	struct vars *v = xcalloc(1, sizeof(*v));
 
 	v->objects.free_value = free_object;
+	return v;
+}
+
+struct vars *vars_over(const struct vars *base)
+{
+	struct vars *v = vars_new();
+
+	v->base = base;
 	return v;
 }
 
@@ -120,14 +129,15 @@ static const struct map_item *find_object(const struct vars *v, const char *name
 	const struct map_item *best = NULL;
 	size_t longest = 0;
 
-	MAP_FOR(&v->objects, it) {
-		size_t n = strlen(it->key);
+	for (; v; v = v->base)
+		MAP_FOR(&v->objects, it) {
+			size_t n = strlen(it->key);
 
-		if (!strncmp(name, it->key, n) && (name[n] == '.' || !name[n]) && n >= longest) {
-			best = it;
-			longest = n;
+			if (!strncmp(name, it->key, n) && (name[n] == '.' || !name[n]) && n > longest) {
+				best = it;
+				longest = n;
+			}
 		}
-	}
 	return best;
 }
 
@@ -155,10 +165,14 @@ static int unknown_object(const struct vars *v, const char *name, const struct p
 	const char *dot = strrchr(name, '.');
 	/* Names may hold dots; what stands before the last one is what most likely was meant. */
 	_cleanup_free_ char *front = dot ? xstrndup(name, (size_t)(dot - name)) : xstrdup(name);
+	_cleanup_map_ struct map known = { 0 };
 
 	msg = xasprintf("{{%s}}: nothing is named '%s'", name, first);
 	fail(p, err, msg);
-	return suggest(&v->objects, front, "names", err);
+	for (; v; v = v->base)
+		MAP_FOR(&v->objects, it)
+			map_set(&known, it->key, it->value);
+	return suggest(&known, front, "names", err);
 }
 
 static int resolve(const struct vars *v, const char *name, const struct place *p, struct buf *out, struct error **err)

@@ -19,6 +19,8 @@
  */
 struct vars;
 struct vars *vars_new(void);
+/* What is set in it stands before the objects of `base`, which must live as long and costs nothing. */
+struct vars *vars_over(const struct vars *base);
 void vars_free(struct vars *v);
 void vars_set(struct vars *v, const char *object, const char *attr, const char *value); /* replaces */
 void vars_append(struct vars *v, const char *object, const char *attr, const char *value);

@@ -54,6 +54,8 @@ struct app_set {
  */
 int app_select(const struct group *g, const char *node, const struct strv *apps, struct app_set *ret, struct error **err);
 void app_set_free(struct app_set *s);
+/* Leaves those whose keep[i] is set. */
+void app_set_keep(struct app_set *s, const bool *keep);
 /* How many apps of its own node it waits for, in the longest chain. */
 size_t app_level(const struct app_set *s, const struct app *a);
 
@@ -80,6 +82,11 @@ size_t app_builds_round(const struct app_builds *b, const struct app *a, const c
 int app_builds_run(const struct app_builds *b, size_t round, bool force, struct error **err);
 /* The folder that builds run in: where dev_configs, or src/dev_configs, lies; new. */
 char *app_project_dir(const struct group *g);
+
+/* app_ops.c, with the apps' lock held: builds, pushes and installs or updates; one command on all, in the order of what they depend on. */
+int app_set_deploy(const struct group *g, const struct app_set *s, bool update, bool force, struct error **err);
+int app_set_do(const struct group *g, const struct app_set *s, const char *command, struct error **err);
+int group_app_lock(const struct group *g, struct error **err);
 
 /* On a node, by a worker. Output goes to w's lines; a status other than 0 is an error that holds the last of them. */
 int app_run(const struct app *a, const char *command, struct agent *agent, struct worker *w, struct error **err);

@@ -280,7 +280,7 @@ int app_builds_run(const struct app_builds *b, size_t round, bool force, struct 
 		jobs[n] = (struct job){ &b->v[i], force };
 		labels[n] = b->rounds > 1 ? xasprintf("build %s for %s", b->v[i].a->name, b->v[i].a->n->name)
 					  : xasprintf("build %s", b->v[i].a->name);
-		all[n] = (struct work){ labels[n], &jobs[n], run_job };
+		all[n] = (struct work){ .label = labels[n], .arg = &jobs[n], .fn = run_job };
 		n++;
 	}
 	if (n) {

@@ -317,6 +317,19 @@ int app_select(const struct group *g, const char *node, const struct strv *apps,
 	return 0;
 }
 
+void app_set_keep(struct app_set *s, const bool *keep)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->n; i++) {
+		if (keep[i])
+			s->v[n++] = s->v[i];
+		else
+			app_free(s->v[i]);
+	}
+	s->n = n;
+}
+
 void app_set_free(struct app_set *s)
 {
 	for (size_t i = 0; i < s->n; i++)

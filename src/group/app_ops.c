@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The commands install, update, start, stop, uninstall, exec and history of a group's apps. */
-#include "app.h"
+#include "app_state.h"
 
 #include "base/cleanup.h"
 #include "base/file.h"
@@ -39,6 +39,17 @@ struct agent *group_reach(const struct group *g, const struct group_node *n, str
 	return machine_agent_awake(m, AGENT_MS, err);
 }
 
+static int mark(const struct app *a, const char *command, struct agent *agent, struct error **err)
+{
+	static const char *const commands[] = { [APP_INSTALLED] = "install", [APP_STARTED] = "start", [APP_STOPPED] = "stop",
+		[APP_UNINSTALLED] = "uninstall" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		if (!strcmp(command, commands[i]))
+			return app_mark(a, (enum app_mark)i, agent, err);
+	return 0;
+}
+
 static int work_part(struct worker *w, void *arg, struct error **err)
 {
 	const struct part *p = arg;
@@ -52,11 +63,16 @@ static int work_part(struct worker *w, void *arg, struct error **err)
 		const struct app *a = p->apps[i];
 		_cleanup_strv_ struct strv lines = STRV_INIT;
 
-		if (!(p->push && (p->bin ? a->source_bin : a->source)) && app_command(a, p->command, &lines, err) == 0)
+		if (!(p->push && (p->bin ? a->source_bin : a->source)) && app_command(a, p->command, &lines, err) == 0) {
+			/* Without a command for it, it is no longer there all the same. */
+			if (!strcmp(p->command, "uninstall") && mark(a, p->command, agent, err) < 0)
+				return -1;
 			continue;
+		}
 		if (p->push && app_push(a, p->bin, p->force, agent, w, err) < 0)
 			return -1;
-		if (app_run(a, p->command, agent, w, err) < 0 || (p->ready && app_wait_ready(a, agent, w, err) < 0))
+		if (app_run(a, p->command, agent, w, err) < 0 || (p->ready && app_wait_ready(a, agent, w, err) < 0) ||
+			mark(a, p->command, agent, err) < 0)
 			return -1;
 		strv_add(&names, a->name);
 	}
@@ -101,7 +117,7 @@ static int run_parts(const struct group *g, const struct app_set *s, const struc
 				p->apps[p->napps++] = a;
 		}
 		if (p->napps)
-			all[n++] = (struct work){ p->n->name, p, work_part };
+			all[n++] = (struct work){ .label = p->n->name, .arg = p, .fn = work_part };
 		else
 			free(p->apps);
 	}
@@ -125,7 +141,7 @@ static int some_have(const struct app_set *s, const char *command, struct error 
 	return 0;
 }
 
-static int group_app_lock(const struct group *g, struct error **err)
+int group_app_lock(const struct group *g, struct error **err)
 {
 	_cleanup_free_ char *path = path_join(g->record, "apps.lock");
 	int fd;
@@ -138,46 +154,60 @@ static int group_app_lock(const struct group *g, struct error **err)
 	return fd < 0 ? error_wrap(err, "group %s: another command works on its apps", g->name) : fd;
 }
 
-int group_app_deploy(const struct group *g, const char *node, const struct strv *apps, bool update, bool force, struct error **err)
+int app_set_deploy(const struct group *g, const struct app_set *s, bool update, bool force, struct error **err)
 {
 	struct choice c = { .command = update ? "update" : "install", .push = true, .bin = update, .force = force,
 		.build = update ? "build" : "build_all" };
-	_cleanup_close_ int lock = -1;
-	struct app_set s = { 0 };
 	struct app_builds b = { 0 };
-	int rc = -1;
+	int rc = app_builds(s, c.build, update, &b, err);
 
 	c.builds = &b;
-	if (app_select(g, node, apps, &s, err) == 0 && (lock = group_app_lock(g, err)) >= 0 &&
-		app_builds(&s, c.build, update, &b, err) == 0)
-		for (rc = 0; rc == 0 && c.round < b.rounds; c.round++) {
-			rc = app_builds_run(&b, c.round, force, err);
-			if (rc == 0)
-				rc = run_parts(g, &s, &c, err);
-		}
+	for (; rc == 0 && c.round < b.rounds; c.round++) {
+		rc = app_builds_run(&b, c.round, force, err);
+		if (rc == 0)
+			rc = run_parts(g, s, &c, err);
+	}
 	app_builds_free(&b);
+	return rc;
+}
+
+int group_app_deploy(const struct group *g, const char *node, const struct strv *apps, bool update, bool force, struct error **err)
+{
+	_cleanup_close_ int lock = -1;
+	struct app_set s = { 0 };
+	int rc = -1;
+
+	if (app_select(g, node, apps, &s, err) == 0 && (lock = group_app_lock(g, err)) >= 0)
+		rc = app_set_deploy(g, &s, update, force, err);
 	app_set_free(&s);
+	return rc;
+}
+
+int app_set_do(const struct group *g, const struct app_set *s, const char *command, struct error **err)
+{
+	struct choice c = { .command = command, .ready = !strcmp(command, "start"),
+		.backwards = !strcmp(command, "stop") || !strcmp(command, "uninstall") };
+	size_t levels = 1;
+	int rc = 0;
+
+	for (size_t i = 0; i < s->n; i++)
+		levels = app_level(s, s->v[i]) + 1 > levels ? app_level(s, s->v[i]) + 1 : levels;
+	for (size_t l = 0; rc == 0 && l < levels; l++) {
+		c.level = c.backwards ? levels - 1 - l : l;
+		rc = run_parts(g, s, &c, err);
+	}
 	return rc;
 }
 
 int group_app_do(const struct group *g, const char *node, const struct strv *apps, const char *command, struct error **err)
 {
-	struct choice c = { .command = command, .ready = !strcmp(command, "start"),
-		.backwards = !strcmp(command, "stop") || !strcmp(command, "uninstall") };
 	_cleanup_close_ int lock = -1;
 	struct app_set s = { 0 };
-	size_t levels = 1;
 	int rc = -1;
 
 	if (app_select(g, node, apps, &s, err) == 0 && (lock = group_app_lock(g, err)) >= 0 && (rc = some_have(&s, command, err)) == 0)
 		rc = error_set(err, ERR_NOT_FOUND, "none of these apps has a command '%s'", command);
-	for (size_t i = 0; rc > 0 && i < s.n; i++)
-		levels = app_level(&s, s.v[i]) + 1 > levels ? app_level(&s, s.v[i]) + 1 : levels;
-	rc = rc > 0 ? 0 : -1;
-	for (size_t l = 0; rc == 0 && l < levels; l++) {
-		c.level = c.backwards ? levels - 1 - l : l;
-		rc = run_parts(g, &s, &c, err);
-	}
+	rc = rc > 0 ? app_set_do(g, &s, command, err) : -1;
 	app_set_free(&s);
 	return rc;
 }

@@ -74,7 +74,7 @@ int group_clog(const struct group *g, const char *node, const char *dir, struct 
 		if ((only && only != at) || !from)
 			continue;
 		p[n] = (struct pulling){ g, at, dir, from };
-		all[n] = (struct work){ at->name, &p[n], pull };
+		all[n] = (struct work){ .label = at->name, .arg = &p[n], .fn = pull };
 		n++;
 	}
 	if (rc == 0 && !n) {

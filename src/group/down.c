@@ -57,7 +57,7 @@ static int for_all(const char *name, const struct strv *members, int timeout_ms,
 
 	for (size_t i = 0; i < members->len; i++) {
 		x[i] = (struct ending){ members->v[i], timeout_ms };
-		work[i] = (struct work){ path_basename(members->v[i]), &x[i], fn };
+		work[i] = (struct work){ .label = path_basename(members->v[i]), .arg = &x[i], .fn = fn };
 	}
 	rc = work_run(work, members->len, what, err);
 	free(work);

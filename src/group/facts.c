@@ -53,7 +53,7 @@ static void node_facts(struct vars *v, const struct group *g, const struct group
 	}
 }
 
-static struct vars *all_facts(const struct group *g)
+int group_facts(struct group *g, struct error **err)
 {
 	struct vars *v = vars_new();
 
@@ -66,12 +66,7 @@ static struct vars *all_facts(const struct group *g)
 		if (strcmp(n->id, n->name))
 			node_facts(v, g, n, n->id);
 	}
-	return v;
-}
-
-int group_facts(struct group *g, struct error **err)
-{
-	g->vars = all_facts(g);
+	g->vars = v;
 	return 0;
 }
 
@@ -119,7 +114,7 @@ static int node_apps(struct group *g, struct group_node *n, struct error **err)
 {
 	struct node *map = NULL;
 
-	if (node_map(n->at, "apps", &map, err) < 0)
+	if (n->at && node_map(n->at, "apps", &map, err) < 0)
 		return -1;
 	for (size_t i = 0; map && i < map->len; i++) {
 		const char *name = map->keys[i]->text;
@@ -134,9 +129,11 @@ static int node_apps(struct group *g, struct group_node *n, struct error **err)
 			return error_wrap(err, "%s:%d:%d", doc_name(g->doc), map->keys[i]->line, map->keys[i]->col);
 		if (!strcmp(name, "system") || !strcmp(name, "app"))
 			return node_error(map->keys[i], err, "app %s: this name has a meaning of its own in {{ }}", name);
-		for (size_t k = 0; k < g->nnodes; k++)
-			if (!strcmp(name, g->nodes[k].name) || !strcmp(name, g->nodes[k].id))
-				return node_error(map->keys[i], err, "app %s: a node has this name", name);
+		if (map_has(&g->index, name))
+			return node_error(map->keys[i], err, "app %s: a node has this name", name);
+		/* What a node that is gone had is of use only as far as it is still described. */
+		if (n->gone && !find_app(g, name) && !file_exists(path))
+			continue;
 		strv_add(&n->apps, name);
 		if (find_app(g, name))
 			continue;
@@ -149,6 +146,23 @@ static int node_apps(struct group *g, struct group_node *n, struct error **err)
 	return 0;
 }
 
+/* What it had when the group was brought up; its file may be gone as well. */
+static void old_apps(struct group *g, struct group_node *n)
+{
+	const struct node *map = node_get(group_applied(g, n->name), "apps");
+
+	for (size_t i = 0; map && map->type == NODE_MAP && i < map->len; i++) {
+		const char *name = map->keys[i]->text;
+		_cleanup_free_ char *path = xasprintf("%s/apps/%s.json", g->dir, name);
+
+		if (map->items[i]->type != NODE_MAP || strv_has(&n->apps, name))
+			continue;
+		strv_add(&n->old_apps, name);
+		if (!find_app(g, name) && file_exists(path))
+			add_app(g, name, path);
+	}
+}
+
 int group_read_apps(struct group *g, struct error **err)
 {
 	if (external_apps(g, err) < 0)
@@ -156,6 +170,9 @@ int group_read_apps(struct group *g, struct error **err)
 	for (size_t i = 0; i < g->nnodes; i++)
 		if (node_apps(g, &g->nodes[i], err) < 0)
 			return -1;
+	for (size_t i = 0; i < g->nnodes; i++)
+		if (!g->nodes[i].gone)
+			old_apps(g, &g->nodes[i]);
 	return 0;
 }
 
@@ -189,7 +206,7 @@ static int check_command(const struct vars *v, const struct node *at, const char
 struct vars *group_app_vars(const struct group *g, const struct group_node *n, const struct group_app *a)
 {
 	const struct node *apps = node_get(n->at, "apps");
-	struct vars *v = all_facts(g);
+	struct vars *v = vars_over(g->vars);
 
 	vars_set(v, "app", "dir", a->dir);
 	vars_set(v, "app", "node", n->name);
@@ -230,7 +247,7 @@ static int check_app_file(const struct group *g, const struct group_app *a, stru
 	if (strcmp(name, a->name))
 		return node_error(node_get(doc_root(d), "name"), err, "name: '%s'; the group calls it '%s'", name, a->name);
 	for (size_t i = 0; i < g->nnodes; i++)
-		if (strv_has(&g->nodes[i].apps, a->name) && check_app(g, &g->nodes[i], a, doc_root(d), err) < 0)
+		if (!g->nodes[i].gone && strv_has(&g->nodes[i].apps, a->name) && check_app(g, &g->nodes[i], a, doc_root(d), err) < 0)
 			return -1;
 	return 0;
 }
@@ -240,6 +257,8 @@ int group_check_commands(const struct group *g, struct error **err)
 	for (size_t i = 0; i < g->nnodes; i++) {
 		const struct group_node *n = &g->nodes[i];
 
+		if (n->gone)
+			continue;
 		if (check_phase(g, n, "init_commands", &n->init, err) < 0 ||
 			check_phase(g, n, "instance_commands", &n->instance, err) < 0)
 			return -1;

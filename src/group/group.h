@@ -6,6 +6,7 @@
  *	group.json	the record: file it came from, prefix, address of each node; written before the first machine is made. It wins
  *			over what would be computed, so no address changes as long as the group exists
  *	lock		held while a command changes the group
+ *	applied		copy of the file as the last complete `up` found it: what is compared with, and what nodes had that it names no more
  *	net/		of the network process (net/net.h)
  *
  * Members are machines named GROUP/NODE. Used by cli/ alone.
@@ -77,7 +78,9 @@ struct group_node {
 	struct strv init, instance; /* commands as written */
 	struct map directories;	    /* name -> path (char *) */
 	struct strv apps;	    /* apps that this node has */
+	struct strv old_apps;	    /* that it had when the group was brought up, and has no longer */
 	const struct node *at;	    /* in the document */
+	bool gone;		    /* its machine is there, but the file names it no longer */
 };
 struct group_app {
 	char *name;
@@ -96,8 +99,9 @@ struct group {
 	size_t nzones;
 	struct group_forward *forwards; /* from the host */
 	size_t nforwards;
-	struct group_node *nodes; /* in the file's order */
+	struct group_node *nodes; /* in the file's order; then those that are gone from it */
 	size_t nnodes;
+	struct map index; /* name or node_id -> index + 1 of what the file names */
 	struct group_app *apps;
 	size_t napps;
 	char *net_extra;      /* members of net.json that say more of links and names: ",\"links\":[...]" */
@@ -105,6 +109,7 @@ struct group {
 	struct strv warnings; /* found while reading; shown by whoever loaded */
 	struct vars *vars;    /* facts of nodes, system */
 	struct doc *doc;
+	struct doc *recorded, *was, *blank; /* group.json; the file as it was brought up; an empty one. NULL: not there */
 };
 
 /*
@@ -131,6 +136,8 @@ bool group_exists(const char *name);
 struct group_up_opts {
 	const char *accel;   /* as machine_start */
 	bool machines_only;  /* start_vms: existing machines, no commands; a machine that isn't there is an error */
+	bool apps;	     /* apps that are not installed, or not started, are */
+	bool prune;	     /* machines and apps that the file names no longer are removed */
 };
 /*
  * Makes and starts what is missing of the group, runs init_commands and instance_commands that have not been run. Safe to be
@@ -138,6 +145,10 @@ struct group_up_opts {
  * fails, the rest goes on; then the whole is an error of the first failure's class.
  */
 int group_up(struct group *g, const struct group_up_opts *o, struct error **err);
+/* What `up` would do, as a JSON list [{"action","node","app","what","when"}], and how many; nothing is changed. Guests that run are asked for apps. */
+int group_plan(struct group *g, struct buf *json, size_t *n, struct error **err);
+/* JSON, appended: group_info with each node's "apps" (state, health) and what "differs" from the file. */
+int group_status(struct group *g, struct buf *json, struct error **err);
 /* Stops all members in parallel, then the network. By name: works when the file is gone. */
 int group_down(const char *name, int timeout_ms, struct error **err);
 /* Removes machines, network, record. Nothing there: success. */

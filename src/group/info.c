@@ -21,7 +21,7 @@ static void member(struct buf *b, const char *key, const char *value)
 		buf_adds(b, "null");
 }
 
-static void node_info(const struct group *g, const struct group_node *n, struct buf *b)
+void group_node_info(const struct group *g, const struct group_node *n, struct buf *b)
 {
 	_cleanup_free_ char *sub = xasprintf("machines/%s/machine.json", n->full), *path = path_data(sub), *end = NULL;
 	_cleanup_error_ struct error *e = NULL;
@@ -47,6 +47,8 @@ static void node_info(const struct group *g, const struct group_node *n, struct 
 		member(b, "ended", end);
 	if (e)
 		member(b, "error", e->msg);
+	if (n->gone)
+		buf_adds(b, ",\"gone\":true");
 	buf_addc(b, '}');
 }
 
@@ -77,7 +79,7 @@ int group_info(const struct group *g, struct buf *json, struct error **err)
 	buf_adds(json, "],\"nodes\":[");
 	for (size_t i = 0; i < g->nnodes; i++) {
 		buf_adds(json, i ? "," : "");
-		node_info(g, &g->nodes[i], json);
+		group_node_info(g, &g->nodes[i], json);
 	}
 	buf_adds(json, "]}\n");
 	return 0;

@@ -6,6 +6,8 @@
 #include "group/group.h"
 #include "machine/machine.h"
 
+#define GROUP_NICS_MAX 16
+
 char *group_record_dir(const char *name);	       /* DATA/groups/NAME; new */
 /* Held while a command changes the group; made when absent. Returns the fd. */
 int group_lock(const char *name, struct error **err);
@@ -16,10 +18,20 @@ void group_zones_free(struct group *g);
 /* netjson.c: what the network process is told (net/net.h). */
 void group_net_json(const struct group *g, struct buf *b);
 
+/* load.c: one node of the file, or of an older one. */
+int group_read_node(struct group *g, const char *name, const struct node *at, struct group_node *n, struct error **err);
+void group_node_clear(struct group_node *n);
+/* was.c: g->recorded and g->was, when they are there; nodes that are gone from the file, and their NICs once zones are known. */
+int group_read_record(struct group *g, struct error **err);
+int group_read_gone(struct group *g, struct error **err);
+int group_gone_nics(struct group *g, struct group_node *n, struct error **err);
+int group_drop_gone(struct group *g);
+/* What a node was in the file that the last complete `up` has read; NULL: not known. */
+const struct node *group_applied(const struct group *g, const char *node);
+int group_write_applied(const struct group *g, struct error **err);
+
 /* Prefix and address of every node: from the record, from the file, else computed from the names alone. */
 int group_addresses(struct group *g, struct error **err);
-/* From the record of a fork; else `name`. New. */
-char *group_inside(const char *record, const char *name);
 int group_write_record(const struct group *g, struct error **err);
 
 /* Fills g->vars. */
@@ -36,8 +48,13 @@ int group_read_links(struct group *g, struct error **err);
 
 /* What each node's template is. Needs the images. */
 int group_templates(struct group *g, struct error **err);
+/* Whether its machine was created. */
+bool group_node_exists(const struct group_node *n);
 /* The definition of a node's machine as it would be created. */
 int group_machine_def(const struct group *g, const struct group_node *n, struct machine_def *d, struct error **err);
+
+/* info.c: one node as an object. */
+void group_node_info(const struct group *g, const struct group_node *n, struct buf *b);
 
 /* The guest program of a running node; when it doesn't run the error says how to start it. */
 struct agent *group_reach(const struct group *g, const struct group_node *n, struct error **err);
@@ -53,15 +70,20 @@ const struct node *group_command_at(const struct group_node *n, const char *key,
 struct worker;
 void worker_state(struct worker *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void worker_line(struct worker *w, const char *text, size_t len);
+/* Text for the one who started it, who gets it in work.result. */
+void worker_result(struct worker *w, const char *text);
 /* Ends the member's line of progress. */
 void worker_done(struct worker *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 struct work {
 	const char *label;
 	void *arg;
 	int (*fn)(struct worker *w, void *arg, struct error **err);
+	struct buf *result; /* of worker_result, or NULL */
 };
 /* Failures are reported as they come; the error that is returned names who failed, with the class of the first. */
 int work_run(const struct work *all, size_t n, const char *what, struct error **err);
+/* Questions: no progress is shown, and whoever does not answer is only noted at debug level. Fails only when interrupted. */
+int work_ask(const struct work *all, size_t n, struct error **err);
 /* One member's failure, printed. */
 void work_report(const char *label, const struct error *e);
 

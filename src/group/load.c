@@ -13,7 +13,7 @@
 #define DEFAULT_CPU 1
 #define DEFAULT_MEMORY ((uint64_t)1 << 30)
 #define DEFAULT_DISK ((uint64_t)5 << 30)
-#define NODES_MAX 200
+#define NODES_MAX 4096
 
 static const char *const places[] = { "dev_configs/", "src/dev_configs/", "" };
 static const char *const suffixes[] = { ".json", ".yaml", ".yml" };
@@ -157,17 +157,15 @@ static int read_directories(const struct node *at, struct group_node *n, struct 
 	return 0;
 }
 
-static int read_node(struct group *g, const struct node *key, const struct node *at, struct group_node *n, struct error **err)
+int group_read_node(struct group *g, const char *name, const struct node *at, struct group_node *n, struct error **err)
 {
 	static const char *const known[] = { "node_id", "vm_template", "vm_params", "network", "init_commands", "instance_commands",
 		"directories", "apps", NULL };
-	const char *id = key->text, *tpl = NULL;
+	const char *id = name, *tpl = NULL;
 
 	n->at = at;
-	n->name = xstrdup(key->text);
+	n->name = xstrdup(name);
 	n->full = xasprintf("%s/%s", g->name, n->name);
-	if (name_check("node", n->name, err) < 0)
-		return error_wrap(err, "%s:%d:%d", doc_name(g->doc), key->line, key->col);
 	if (node_known(at, n->name, known, err) < 0 || node_str(at, "node_id", &id, err) < 0 ||
 		node_str(at, "vm_template", &tpl, err) < 0 || read_params(at, n, err) < 0 ||
 		read_directories(at, n, err) < 0 || group_strings(at, "init_commands", &n->init, err) < 0 ||
@@ -181,17 +179,20 @@ static int read_node(struct group *g, const struct node *key, const struct node 
 }
 
 /* Names are also objects of {{ }}, so each means one thing. */
-static int check_names(const struct group *g, struct error **err)
+static int check_names(struct group *g, struct error **err)
 {
+	for (size_t i = 0; i < g->nnodes; i++)
+		map_set(&g->index, g->nodes[i].name, (void *)(i + 1));
 	for (size_t i = 0; i < g->nnodes; i++) {
 		const struct group_node *n = &g->nodes[i];
 		const struct node *at = node_get(n->at, "node_id") ? node_get(n->at, "node_id") : n->at;
+		size_t other = (size_t)map_get(&g->index, n->id);
 
 		if (!strcmp(n->name, "system") || !strcmp(n->name, "app") || !strcmp(n->id, "system") || !strcmp(n->id, "app"))
 			return node_error(at, err, "%s: system and app have a meaning of their own in {{ }}; take another name", n->name);
-		for (size_t k = 0; k < g->nnodes; k++)
-			if (k != i && (!strcmp(n->id, g->nodes[k].name) || (k < i && !strcmp(n->id, g->nodes[k].id))))
-				return node_error(at, err, "%s: its node_id '%s' is also that of %s", n->name, n->id, g->nodes[k].name);
+		if (other && other != i + 1)
+			return node_error(at, err, "%s: its node_id '%s' is also that of %s", n->name, n->id, g->nodes[other - 1].name);
+		map_set(&g->index, n->id, (void *)(i + 1));
 	}
 	return 0;
 }
@@ -210,7 +211,9 @@ static int read_nodes(struct group *g, struct error **err)
 	g->nodes = xcalloc(nodes->len, sizeof(*g->nodes));
 	for (size_t i = 0; i < nodes->len; i++) {
 		g->nnodes++;
-		if (read_node(g, nodes->keys[i], nodes->items[i], &g->nodes[i], err) < 0)
+		if (name_check("node", nodes->keys[i]->text, err) < 0)
+			return error_wrap(err, "%s:%d:%d", doc_name(g->doc), nodes->keys[i]->line, nodes->keys[i]->col);
+		if (group_read_node(g, nodes->keys[i]->text, nodes->items[i], &g->nodes[i], err) < 0)
 			return -1;
 	}
 	return check_names(g, err);
@@ -254,11 +257,23 @@ static int read_all(struct group *g, struct error **err)
 	static const char *const known[] = { "nodes", "instance_order", "app_configs", "network", "zones", "forwards", "seed", "links",
 		"names", NULL };
 
-	if (node_known(doc_root(g->doc), "group", known, err) < 0 || read_nodes(g, err) < 0 || read_order(g, err) < 0)
+	if (node_known(doc_root(g->doc), "group", known, err) < 0 || read_nodes(g, err) < 0 || read_order(g, err) < 0 ||
+		group_read_gone(g, err) < 0)
 		return -1;
 	if (group_read_zones(g, err) < 0 || group_addresses(g, err) < 0 || group_facts(g, err) < 0 || group_read_apps(g, err) < 0)
 		return -1;
 	return group_read_links(g, err) < 0 ? -1 : group_check_commands(g, err);
+}
+
+/* The name by which its machines know the group: that of the one that it is a fork of. */
+static int read_inside(struct group *g, struct error **err)
+{
+	const char *inside = g->name;
+
+	if (g->recorded && node_str(doc_root(g->recorded), "inside", &inside, err) < 0)
+		return -1;
+	g->inside = xstrdup(inside);
+	return 0;
 }
 
 int group_load(const char *name, struct group **ret, struct error **err)
@@ -275,12 +290,28 @@ int group_load(const char *name, struct group **ret, struct error **err)
 	g->dir = path_dirname(g->file);
 	g->base_dir = !strcmp(path_basename(g->dir), "dev_configs") ? path_dirname(g->dir) : xstrdup(g->dir);
 	g->record = group_record_dir(g->name);
-	g->inside = group_inside(g->record, g->name);
-	g->doc = doc_load(file, err);
-	if (!g->doc || read_all(g, err) < 0)
+	g->doc = group_read_record(g, err) < 0 ? NULL : doc_load(file, err);
+	if (!g->doc || read_inside(g, err) < 0 || read_all(g, err) < 0)
 		return -1;
 	*ret = STEAL(g);
 	return 0;
+}
+
+void group_node_clear(struct group_node *n)
+{
+	char *all[] = { n->name, n->id, n->full, n->template, n->taken, n->image, n->machine_file };
+
+	for (size_t k = 0; k < ARRAY_SIZE(all); k++)
+		free(all[k]);
+	for (size_t k = 0; k < n->nnics; k++)
+		free(n->nics[k].address);
+	free(n->nics);
+	strv_free(&n->init);
+	strv_free(&n->instance);
+	strv_free(&n->apps);
+	strv_free(&n->old_apps);
+	map_free(&n->directories);
+	*n = (struct group_node){ 0 };
 }
 
 void group_free(struct group *g)
@@ -288,17 +319,8 @@ void group_free(struct group *g)
 	if (!g)
 		return;
 	group_zones_free(g);
-	for (size_t i = 0; i < g->nnodes; i++) {
-		struct group_node *n = &g->nodes[i];
-		char *all[] = { n->name, n->id, n->full, n->template, n->taken, n->image, n->machine_file };
-
-		for (size_t k = 0; k < ARRAY_SIZE(all); k++)
-			free(all[k]);
-		strv_free(&n->init);
-		strv_free(&n->instance);
-		strv_free(&n->apps);
-		map_free(&n->directories);
-	}
+	for (size_t i = 0; i < g->nnodes; i++)
+		group_node_clear(&g->nodes[i]);
 	for (size_t i = 0; i < g->napps; i++) {
 		free(g->apps[i].name);
 		free(g->apps[i].file);
@@ -315,8 +337,12 @@ void group_free(struct group *g)
 	free(g->net_extra);
 	strv_free(&g->order);
 	strv_free(&g->warnings);
+	map_free(&g->index);
 	vars_free(g->vars);
 	doc_free(g->doc);
+	doc_free(g->recorded);
+	doc_free(g->was);
+	doc_free(g->blank);
 	free(g);
 }
 
@@ -326,11 +352,12 @@ struct group_node *group_node(const struct group *g, const char *name, struct er
 	_cleanup_free_ char *list = NULL;
 	const char *near;
 
+	size_t at = (size_t)map_get(&g->index, name);
+
+	if (at)
+		return &g->nodes[at - 1];
 	for (size_t i = 0; i < g->nnodes; i++)
-		if (!strcmp(g->nodes[i].name, name))
-			return &g->nodes[i];
-	for (size_t i = 0; i < g->nnodes; i++)
-		if (g->nodes[i].id && !strcmp(g->nodes[i].id, name))
+		if (g->nodes[i].gone && !strcmp(g->nodes[i].name, name))
 			return &g->nodes[i];
 	for (size_t i = 0; i < g->nnodes; i++)
 		strv_add(&all, g->nodes[i].name);

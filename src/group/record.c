@@ -180,6 +180,7 @@ struct seat {
 	char **address;
 	char *key;		 /* in the record: NODE, NODE/1, ..., zone:ZONE */
 	const struct node *given; /* the file's */
+	bool gone;
 };
 struct seats {
 	struct group *g;
@@ -190,7 +191,7 @@ struct seats {
 static void add_seat(struct seats *s, size_t zone, char **address, char *key, const struct node *given)
 {
 	s->v = xreallocarray(s->v, s->n + 1, sizeof(*s->v));
-	s->v[s->n++] = (struct seat){ zone, address, key, given };
+	s->v[s->n++] = (struct seat){ zone, address, key, given, false };
 }
 
 static void list_seats(struct seats *s)
@@ -203,6 +204,7 @@ static void list_seats(struct seats *s)
 
 			add_seat(s, c->zone, &c->address, k ? xasprintf("%s/%zu", g->nodes[i].name, k) : xstrdup(g->nodes[i].name),
 				c->at ? node_get(c->at, "ip") : NULL);
+			s->v[s->n - 1].gone = g->nodes[i].gone;
 		}
 	for (size_t i = 0; i < g->nzones; i++)
 		for (size_t k = 0; k < g->nzones; k++)
@@ -256,8 +258,8 @@ static int claim_given(struct seats *s, const struct node *record, struct error 
 			continue;
 		if (!at->text || inet_pton(AF_INET, at->text, &a) != 1)
 			return node_error(at, err, "ip: '%s' is not an IPv4 address", at->text ? at->text : node_type_name(at->type));
-		/* It has moved to another zone since. */
-		if (record && (ntohl(a.s_addr) & ~255u) != s->g->zones[seat->zone].net)
+		/* It has moved to another zone since; or the file gives another node the address of one that is gone. */
+		if (record && ((ntohl(a.s_addr) & ~255u) != s->g->zones[seat->zone].net || (seat->gone && holder(s, seat, at->text))))
 			continue;
 		if (claim(s, seat, ntohl(a.s_addr), at, err) < 0)
 			return -1;
@@ -315,14 +317,12 @@ static int check_room(const struct seats *s, struct error **err)
 
 int group_addresses(struct group *g, struct error **err)
 {
-	_cleanup_free_ char *path = path_join(g->record, "group.json");
-	_cleanup_doc_ struct doc *d = file_exists(path) ? doc_load(path, err) : NULL;
-	const struct node *record = d ? doc_root(d) : NULL;
+	const struct node *record = g->recorded ? doc_root(g->recorded) : NULL;
 	struct seats s = { .g = g };
 	struct node *kept = NULL;
 	int rc = -1;
 
-	if (*err || choose_prefixes(g, record, err) < 0 || node_map(record, "addresses", &kept, err) < 0)
+	if (choose_prefixes(g, record, err) < 0 || node_map(record, "addresses", &kept, err) < 0)
 		return -1;
 	list_seats(&s);
 	if (check_room(&s, err) == 0 && claim_given(&s, NULL, err) == 0 && (!kept || claim_given(&s, kept, err) == 0)) {
@@ -335,19 +335,6 @@ int group_addresses(struct group *g, struct error **err)
 	for (size_t i = 0; i < g->nnodes; i++)
 		g->nodes[i].address = g->nodes[i].nics[0].address;
 	return rc;
-}
-
-char *group_inside(const char *record, const char *name)
-{
-	_cleanup_free_ char *path = path_join(record, "group.json");
-	_cleanup_error_ struct error *none = NULL;
-	_cleanup_doc_ struct doc *d = file_exists(path) ? doc_load(path, &none) : NULL;
-	const char *inside = name;
-
-	/* A record that can't be read is told by whoever needs it. */
-	if (d && node_str(doc_root(d), "inside", &inside, &none) < 0)
-		inside = name;
-	return xstrdup(inside);
 }
 
 int group_write_record(const struct group *g, struct error **err)

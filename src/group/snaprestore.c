@@ -192,8 +192,8 @@ int gsnap_restore_locked(const char *group, const struct group_snapshot *s, bool
 		const char *label = path_basename(members.v[i]);
 
 		all[i] = (struct back){ members.v[i], s->name, disk_only };
-		work[i] = (struct work){ label, &all[i], bring_back };
-		after[i] = (struct work){ label, &all[i], repair };
+		work[i] = (struct work){ .label = label, .arg = &all[i], .fn = bring_back };
+		after[i] = (struct work){ .label = label, .arg = &all[i], .fn = repair };
 	}
 	rc = back_all(group, s, all, work, after, members.len, disk_only, err);
 	free(all);

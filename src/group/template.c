@@ -93,11 +93,28 @@ static int resolve(struct group *g, struct group_node *n, struct error **err)
 	return error_hint(err, "images are: %s", all.len ? list : "none yet; make one with croft image make tiny");
 }
 
+/* The node before it in the file, when that has the same template. */
+static const struct group_node *like(const struct group *g, size_t i)
+{
+	const struct group_node *a = i ? &g->nodes[i - 1] : NULL, *b = &g->nodes[i];
+
+	return a && a->taken && a->template && b->template && !strcmp(a->template, b->template) ? a : NULL;
+}
+
 int group_templates(struct group *g, struct error **err)
 {
-	for (size_t i = 0; i < g->nnodes; i++)
-		if (resolve(g, &g->nodes[i], err) < 0)
+	for (size_t i = 0; i < g->nnodes; i++) {
+		struct group_node *n = &g->nodes[i];
+		const struct group_node *same = n->gone ? n : like(g, i);
+
+		if (!same && resolve(g, n, err) < 0)
 			return -1;
+		if (same && same != n) {
+			take(n, xstrdup(same->image), xstrdup(same->taken));
+			free(n->machine_file);
+			n->machine_file = xstrdup(same->machine_file);
+		}
+	}
 	return 0;
 }
 

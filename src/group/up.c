@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "apply.h"
+
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -7,7 +9,6 @@
 #include "base/path.h"
 #include "base/units.h"
 #include "conf/settings.h"
-#include "internal.h"
 #include "net/net.h"
 
 #include <stdio.h>
@@ -22,7 +23,7 @@ struct member {
 	const char *net_dir;
 };
 
-static bool exists(const struct group_node *n)
+bool group_node_exists(const struct group_node *n)
 {
 	_cleanup_free_ char *sub = xasprintf("machines/%s/machine.json", n->full), *path = path_data(sub);
 
@@ -50,7 +51,7 @@ static int check_resources(const struct group *g, struct error **err)
 
 	for (size_t i = 0; i < g->nnodes; i++) {
 		_cleanup_error_ struct error *e = NULL;
-		_cleanup_machine_ struct machine *m = exists(&g->nodes[i]) ? machine_open(g->nodes[i].full, &e) : NULL;
+		_cleanup_machine_ struct machine *m = group_node_exists(&g->nodes[i]) ? machine_open(g->nodes[i].full, &e) : NULL;
 		enum machine_state s = m ? machine_state(m) : MACHINE_STOPPED;
 
 		if (s == MACHINE_STOPPED || s == MACHINE_CRASHED)
@@ -65,6 +66,15 @@ static int check_resources(const struct group *g, struct error **err)
 		log_warn("group %s: its machines may use %s of memory, %s are free", g->name, format_size(want, a),
 			format_size(free_now, b));
 	return 0;
+}
+
+/* Something of it is there that the file names no longer. */
+static bool group_has_gone(const struct group *g)
+{
+	for (size_t i = 0; i < g->nnodes; i++)
+		if (g->nodes[i].gone || g->nodes[i].old_apps.len)
+			return true;
+	return false;
 }
 
 static int start_net(const struct group *g, const char *dir, struct error **err)
@@ -108,12 +118,6 @@ static int create(const struct member *x, struct error **err)
 	return rc;
 }
 
-static void note_changes(const struct member *x, const struct machine *m)
-{
-	if ((x->n->has_memory && m->def.memory != x->n->memory) || (x->n->has_cpu && m->def.cores != x->n->cpu))
-		log_warn("%s: cpu or memory in the file differ from the machine's; they take effect when it is made again", x->n->name);
-}
-
 static int bring_up(struct worker *w, void *arg, struct error **err)
 {
 	const struct member *x = arg;
@@ -122,15 +126,19 @@ static int bring_up(struct worker *w, void *arg, struct error **err)
 	uint64_t begin = loop_now();
 	bool already = false;
 
-	if (!exists(x->n)) {
+	if (!group_node_exists(x->n)) {
 		worker_state(w, "creating");
 		if (create(x, err) < 0)
 			return -1;
 	}
 	m = machine_open(x->n->full, err);
+	if (m && !x->o->machines_only && group_apply_node(x->g, x->n, m, err) < 0)
+		return -1;
+	/* It may be another one now. */
+	machine_free(m);
+	m = machine_open(x->n->full, err);
 	if (!m)
 		return -1;
-	note_changes(x, m);
 	worker_state(w, "starting");
 	if (machine_start(m, &so, &already, err) < 0 || attach(x->net_dir, err) < 0)
 		return -1;
@@ -163,7 +171,7 @@ static int run_instances(const struct group *g, const struct group_up_opts *o, s
 		_cleanup_error_ struct error *e = NULL;
 		const struct group_node *n = group_node(g, g->order.v[i], &e);
 		struct member x = { .g = g, .n = n, .o = o };
-		struct work work = { n->name, &x, run_instance };
+		struct work work = { .label = n->name, .arg = &x, .fn = run_instance };
 
 		if (!group_commands_left(n, "instance"))
 			continue;
@@ -184,13 +192,18 @@ static int bring_all_up(struct group *g, const struct group_up_opts *o, struct e
 	struct member *m = xcalloc(g->nnodes, sizeof(*m));
 	struct work *work = xcalloc(g->nnodes, sizeof(*work));
 	int rc = start_net(g, net_dir, err);
+	size_t n = 0;
 
 	for (size_t i = 0; i < g->nnodes; i++) {
-		m[i] = (struct member){ g, &g->nodes[i], o, net_dir };
-		work[i] = (struct work){ g->nodes[i].name, &m[i], bring_up };
+		/* What the file names no longer is left as it is; `start_vms` is about what is there. */
+		if (g->nodes[i].gone && !o->machines_only)
+			continue;
+		m[n] = (struct member){ g, &g->nodes[i], o, net_dir };
+		work[n] = (struct work){ .label = g->nodes[i].name, .arg = &m[n], .fn = bring_up };
+		n++;
 	}
 	if (rc == 0)
-		rc = work_run(work, g->nnodes, what, err);
+		rc = work_run(work, n, what, err);
 	if (rc < 0 && (*err)->cls != ERR_INTR && !o->machines_only && g->order.len)
 		error_hint(err, "instance_commands wait until all machines are ready; `croft group %s up` goes on", g->name);
 	if (rc == 0 && !o->machines_only)
@@ -210,7 +223,7 @@ static int prepare(struct group *g, const struct group_up_opts *o, struct error 
 		return error_hint(err, "remove it (croft vm remove %s), or name the group's file otherwise", g->name);
 	}
 	for (size_t i = 0; o->machines_only && i < g->nnodes; i++)
-		if (!exists(&g->nodes[i])) {
+		if (!group_node_exists(&g->nodes[i])) {
 			error_set(err, ERR_STATE, "group %s: %s was not created yet", g->name, g->nodes[i].name);
 			return error_hint(err, "croft group %s up", g->name);
 		}
@@ -220,12 +233,15 @@ static int prepare(struct group *g, const struct group_up_opts *o, struct error 
 }
 
 /* Warnings from `first` on: those from reading the file are shown by whoever read it. */
-static void tell(const struct group *g, size_t first)
+static void tell(const struct group *g, const struct group_up_opts *o, size_t first)
 {
 	for (size_t i = first; i < g->warnings.len; i++)
 		log_warn("%s", g->warnings.v[i]);
 	for (size_t i = 0; i < g->nnodes; i++)
-		if (g->nodes[i].taken && !exists(&g->nodes[i]))
+		if (g->nodes[i].gone && !o->prune)
+			log_warn("%s: the file names it no longer; its machine stays as it is until --prune", g->nodes[i].name);
+	for (size_t i = 0; i < g->nnodes; i++)
+		if (g->nodes[i].taken && !group_node_exists(&g->nodes[i]))
 			log_info("%s: %s", g->nodes[i].name, g->nodes[i].taken);
 }
 
@@ -239,9 +255,13 @@ int group_up(struct group *g, const struct group_up_opts *o, struct error **err)
 		o = &none;
 	if (prepare(g, o, err) < 0)
 		return -1;
-	tell(g, warned);
+	tell(g, o, warned);
 	lock = group_lock(g->name, err);
-	if (lock < 0 || group_write_record(g, err) < 0)
+	if (lock < 0 || (o->prune && group_prune(g, err) < 0) || group_write_record(g, err) < 0 || bring_all_up(g, o, err) < 0)
 		return -1;
-	return bring_all_up(g, o, err);
+	if (o->machines_only)
+		return 0;
+	if ((o->prune && group_prune_apps(g, err) < 0) || (o->apps && group_apply_apps(g, err) < 0))
+		return -1;
+	return o->prune || !group_has_gone(g) ? group_write_applied(g, err) : 0;
 }

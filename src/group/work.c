@@ -3,7 +3,7 @@
  * Members are worked on in forked processes: what blocks on one of them, or crashes, is no matter of the others. A worker tells its
  * parent over a pipe, in records of a type byte, a length and text:
  *
- *	s  what it does now	l  a line of output	d  done, how	e  failed: class byte, message, NUL, hint
+ *	s  what it does now	l  a line of output	d  done, how	r  text of the result	e  failed: class byte, message, NUL, hint
  *
  * and its stderr is a second pipe, so that the parent alone writes to the terminal.
  */
@@ -35,7 +35,7 @@ struct worker {
 	pid_t pid;
 	int msg, errs;	    /* parent's ends; -1: closed */
 	struct buf in, text; /* what has come and isn't whole yet */
-	bool done, failed;
+	bool done, failed, quiet;
 	struct error *error;
 };
 
@@ -105,6 +105,11 @@ void worker_line(struct worker *w, const char *text, size_t len)
 	send_record(w, 'l', text, len);
 }
 
+void worker_result(struct worker *w, const char *text)
+{
+	send_record(w, 'r', text, strlen(text));
+}
+
 static void send_error(struct worker *w, const struct error *e)
 {
 	_cleanup_buf_ struct buf b = BUF_INIT;
@@ -137,12 +142,12 @@ static void child(struct worker *w, pid_t parent, int fd, int errs)
 	_exit(rc < 0);
 }
 
-static int start(struct worker *w, const struct work *work, struct error **err)
+static int start(struct worker *w, const struct work *work, bool quiet, struct error **err)
 {
 	pid_t parent = getpid();
 	int a[2], b[2];
 
-	*w = (struct worker){ .work = work, .msg = -1, .errs = -1 };
+	*w = (struct worker){ .work = work, .msg = -1, .errs = -1, .quiet = quiet };
 	if (pipe2(a, O_CLOEXEC) < 0)
 		return error_errno(err, errno, "pipe");
 	if (pipe2(b, O_CLOEXEC) < 0) {
@@ -160,7 +165,7 @@ static int start(struct worker *w, const struct work *work, struct error **err)
 	w->errs = b[0];
 	if (w->pid < 0)
 		return error_errno(err, errno, "fork");
-	w->progress = progress_start(work->label, 0, 0);
+	w->progress = quiet ? NULL : progress_start(work->label, 0, 0);
 	return 0;
 }
 
@@ -179,6 +184,10 @@ static void on_record(struct worker *w, char type, const char *text, size_t len)
 		break;
 	case 'l':
 		print_line(w->work->label, text, len);
+		break;
+	case 'r':
+		if (w->work->result)
+			buf_add(w->work->result, text, len);
 		break;
 	case 'd':
 		w->done = true;
@@ -254,7 +263,9 @@ static void end(struct worker *w)
 	}
 	if (w->failed) {
 		progress_end(STEAL(w->progress), "failed");
-		if (w->error->cls != ERR_INTR)
+		if (w->quiet)
+			log_debug("%s: %s", w->work->label, w->error->msg);
+		else if (w->error->cls != ERR_INTR)
 			work_report(w->work->label, w->error);
 	}
 	progress_end(STEAL(w->progress), "done");
@@ -315,7 +326,7 @@ static int sum_up(struct worker *w, size_t n, const char *what, struct error **e
 	return error_set(err, cls, "%s: %zu of %zu failed: %s", what, names.len, n, list);
 }
 
-int work_run(const struct work *all, size_t n, const char *what, struct error **err)
+static int run_all(const struct work *all, size_t n, const char *what, bool quiet, struct error **err)
 {
 	struct worker *w = xcalloc(n + 1, sizeof(*w));
 	size_t max = settings_number("jobs"), started = 0, running = 0;
@@ -324,7 +335,7 @@ int work_run(const struct work *all, size_t n, const char *what, struct error **
 
 	while (rc == 0 && (started < n || running)) {
 		while (rc == 0 && started < n && running < max && !intr_signal) {
-			rc = start(&w[started], &all[started], err);
+			rc = start(&w[started], &all[started], quiet, err);
 			started += rc == 0;
 			running += rc == 0;
 		}
@@ -342,10 +353,20 @@ int work_run(const struct work *all, size_t n, const char *what, struct error **
 		running = turn(w, started);
 	if (rc == 0 && intr_check(err) < 0)
 		rc = error_wrap(err, "%s", what);
-	if (rc == 0)
+	if (rc == 0 && !quiet)
 		rc = sum_up(w, n, what, err);
 	for (size_t i = 0; i < started; i++)
 		error_clear(&w[i].error);
 	free(w);
 	return rc;
+}
+
+int work_run(const struct work *all, size_t n, const char *what, struct error **err)
+{
+	return run_all(all, n, what, false, err);
+}
+
+int work_ask(const struct work *all, size_t n, struct error **err)
+{
+	return run_all(all, n, "asking", true, err);
 }

@@ -15,7 +15,6 @@
 #include <string.h>
 
 #define ZONES_MAX 64
-#define NICS_MAX 16
 #define FORWARDS_MAX 1000
 
 static const struct {
@@ -45,11 +44,6 @@ void group_zones_free(struct group *g)
 		for (size_t k = 0; k < ARRAY_SIZE(all); k++)
 			free(all[k]);
 		forwards_free(z->nat.maps, z->nat.nmaps);
-	}
-	for (size_t i = 0; i < g->nnodes; i++) {
-		for (size_t k = 0; k < g->nodes[i].nnics; k++)
-			free(g->nodes[i].nics[k].address);
-		free(g->nodes[i].nics);
 	}
 	forwards_free(g->forwards, g->nforwards);
 	free(g->zones);
@@ -388,7 +382,7 @@ static int zones_of_lans(struct group *g, struct error **err)
 		bool is_nat = type && !strcmp(type, "nat");
 		struct group_zone *z;
 
-		if (!lan)
+		if (!lan || g->nodes[i].gone)
 			continue;
 		z = find_zone(g, lan);
 		if (!z) {
@@ -468,8 +462,10 @@ static int read_nics(struct group *g, struct group_node *n, bool section, struct
 	const struct node *net = node_get(n->at, "network");
 	size_t len = net && net->type == NODE_LIST ? net->len : 1;
 
-	if (!len || len > NICS_MAX)
-		return node_error(net, err, "network: %zu; 1 to %d are possible", len, NICS_MAX);
+	if (n->gone)
+		return group_gone_nics(g, n, err);
+	if (!len || len > GROUP_NICS_MAX)
+		return node_error(net, err, "network: %zu; 1 to %d are possible", len, GROUP_NICS_MAX);
 	n->nics = xcalloc(len, sizeof(*n->nics));
 	for (size_t i = 0; i < len; i++)
 		if (read_nic(g, n, net && net->type == NODE_LIST ? net->items[i] : net, section, err) < 0)

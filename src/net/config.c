@@ -85,7 +85,8 @@ void net_clear(struct net *n)
 		zone_free(n, z);
 	}
 	free(n->group);
-	n->group = NULL;
+	free(n->shape);
+	n->group = n->shape = NULL;
 }
 
 static struct zone *find_zone(struct net *n, const char *name)
@@ -243,11 +244,33 @@ static void keep_nat(struct net *old, struct net *new)
 	}
 }
 
+/* The configuration without links, seed and names; new. */
+static char *shape_of(const json_t *root)
+{
+	json_t *copy = json_copy((json_t *)root); /* shallow: what is shared is only read */
+	char *text;
+
+	json_object_del(copy, "links");
+	json_object_del(copy, "seed");
+	json_object_del(copy, "records");
+	text = json_dumps(copy, JSON_COMPACT | JSON_SORT_KEYS);
+	json_decref(copy);
+	return text;
+}
+
+static int load_lists(struct net *n, const json_t *root, struct error **err)
+{
+	if (records_load(&n->records, json_object_get(root, "records"), err) < 0)
+		return -1;
+	return n->faults ? faults_load(n->faults, root, err) : 0;
+}
+
 int net_load(struct net *n, struct error **err)
 {
 	_cleanup_free_ char *path = path_join(n->dir, "net.json");
 	_cleanup_buf_ struct buf b = BUF_INIT;
 	struct net fresh = { .loop = n->loop, .dir = n->dir };
+	_cleanup_free_ char *shape = NULL;
 	json_error_t je;
 	json_t *root, *j;
 	size_t i;
@@ -258,6 +281,12 @@ int net_load(struct net *n, struct error **err)
 	root = json_loads(buf_str(&b), 0, &je);
 	if (!root)
 		return error_set(err, ERR_USAGE, "%s:%d:%d: %s", path, je.line, je.column, je.text);
+	shape = shape_of(root);
+	if (n->shape && shape && !strcmp(n->shape, shape)) {
+		rc = load_lists(n, root, err);
+		json_decref(root);
+		return rc;
+	}
 	fresh.group = xstrdup(conf_text(root, "group"));
 	json_array_foreach(json_object_get(root, "zones"), i, j) if (rc == 0) rc =
 		read_zone(&fresh, j, err);
@@ -278,9 +307,10 @@ int net_load(struct net *n, struct error **err)
 	for (struct zone *z = n->zones; z; z = z->next)
 		z->net = n;
 	if (start_outside(n, err) < 0 ||
-		forwards_load(n, json_object_get(root, "forwards"), err) < 0 ||
-		records_load(&n->records, json_object_get(root, "records"), err) < 0 || (n->faults && faults_load(n->faults, root, err) < 0))
+		forwards_load(n, json_object_get(root, "forwards"), err) < 0 || load_lists(n, root, err) < 0)
 		rc = -1;
+	else
+		n->shape = STEAL(shape);
 	json_decref(root);
 	return rc;
 }

@@ -117,6 +117,7 @@ struct zone {
 
 struct net {
 	char *dir, *group;
+	char *shape;	  /* its configuration but for what is changed in place: links, names */
 	struct loop *loop;
 	struct zone *zones;
 	struct resolver *resolver;

@@ -14,7 +14,7 @@ extern const struct command cmd_vm_snapshot, cmd_vm_restore, cmd_vm_snapshots, c
 extern const struct command cmd_image_make_rescue;
 extern const struct command cmd_image_make_tiny, cmd_image_make_debian, cmd_image_import,
 	cmd_image_list, cmd_image_show, cmd_image_remove;
-extern const struct command cmd_group_up, cmd_group_create_vms, cmd_group_down, cmd_group_start_vms,
+extern const struct command cmd_group_up, cmd_group_status, cmd_group_plan, cmd_group_create_vms, cmd_group_down, cmd_group_start_vms,
 	cmd_group_stop_vms, cmd_group_info_vms, cmd_group_run, cmd_group_vars, cmd_group_clean_vms, cmd_group_list;
 extern const struct command cmd_vm_pause, cmd_vm_resume;
 extern const struct command cmd_group_install, cmd_group_update, cmd_group_start, cmd_group_stop, cmd_group_uninstall, cmd_group_exec,
@@ -26,6 +26,8 @@ extern const struct command cmd_net_show, cmd_net_link, cmd_net_cut, cmd_net_par
 struct group;
 /* The group that the first word names; its warnings are shown. */
 struct group *cmd_group_load(const struct cmd_args *a, struct error **err);
+/* group_plan.c: what `up` would do, as a table or JSON. */
+int cmd_group_plan_print(struct group *g, struct error **err);
 extern const struct command cmd_store_put, cmd_store_get, cmd_store_list, cmd_store_show, cmd_store_remove,
 	cmd_store_verify, cmd_store_gc, cmd_store_copy, cmd_store_serve, cmd_store_stats;
 extern const struct command cmd_config_show, cmd_doctor, cmd_completion, cmd_man, cmd_help;

@@ -22,13 +22,14 @@ struct group *cmd_group_load(const struct cmd_args *a, struct error **err)
 	return g;
 }
 
-static int up(const struct cmd_args *a, bool machines_only, struct error **err)
+static int up(const struct cmd_args *a, const struct group_up_opts *how, struct error **err)
 {
 	_cleanup_group_ struct group *g = cmd_group_load(a, err);
-	const struct group_up_opts o = { .accel = arg_str(a, "accel"), .machines_only = machines_only };
+	struct group_up_opts o = *how;
 
 	if (!g)
 		return -1;
+	o.accel = arg_str(a, "accel");
 	cli_left("machines of group %s may be running; `croft group %s up` goes on, `croft group %s clean_vms` removes them",
 		g->name, arg_words(a)->v[0], arg_words(a)->v[0]);
 	if (group_up(g, &o, err) < 0)
@@ -39,12 +40,22 @@ static int up(const struct cmd_args *a, bool machines_only, struct error **err)
 
 static int group_up_run(const struct cmd_args *a, struct error **err)
 {
-	return up(a, false, err);
+	if (arg_flag(a, "plan")) {
+		_cleanup_group_ struct group *g = cmd_group_load(a, err);
+
+		return g ? cmd_group_plan_print(g, err) : -1;
+	}
+	return up(a, &(struct group_up_opts){ .apps = !arg_flag(a, "no-apps"), .prune = arg_flag(a, "prune") }, err);
+}
+
+static int group_create_run(const struct cmd_args *a, struct error **err)
+{
+	return up(a, &(struct group_up_opts){ 0 }, err);
 }
 
 static int group_start_run(const struct cmd_args *a, struct error **err)
 {
-	return up(a, true, err);
+	return up(a, &(struct group_up_opts){ .machines_only = true }, err);
 }
 
 static int group_down_run(const struct cmd_args *a, struct error **err)
@@ -152,8 +163,16 @@ static int group_list_run(const struct cmd_args *a, struct error **err)
 	return 0;
 }
 
+#define ACCEL_OPT { 0, "accel", OPT_STRING, "ACCEL", "auto (the default: KVM when it works), kvm or tcg", "auto|kvm|tcg" }
 static const struct opt up_opts[] = {
-	{ 0, "accel", OPT_STRING, "ACCEL", "auto (the default: KVM when it works), kvm or tcg", "auto|kvm|tcg" },
+	ACCEL_OPT,
+	{ 0, "no-apps", OPT_FLAG, NULL, "Leave apps alone", NULL },
+	{ 0, "plan", OPT_FLAG, NULL, "Only show what would be done", NULL },
+	{ 0, "prune", OPT_FLAG, NULL, "Remove machines, with their disks, and apps that the file names no longer", NULL },
+	OPT_END,
+};
+static const struct opt start_opts[] = {
+	ACCEL_OPT,
 	OPT_END,
 };
 static const struct opt down_opts[] = {
@@ -169,12 +188,12 @@ static const struct opt clean_opts[] = {
 	"NAME is a file dev_configs/NAME.json, src/dev_configs/NAME.json, NAME.json or NAME.yaml below the working directory, or " \
 	"a path. The file is checked as a whole before anything starts. Machines start in parallel; init_commands run on each as " \
 	"soon as it answers, instance_commands in instance_order after all do. May be repeated at any time: what is done is not "  \
-	"done again, what failed is."
+	"done again, what failed is. When the file has changed, a group that is there is changed with the least that is needed."
 
 const struct command cmd_group_up = {
 	.path = "group NAME up",
-	.summary = "Create and start all machines of a group",
-	.help = UP_HELP,
+	.summary = "Create and start all machines of a group, install and start its apps",
+	.help = UP_HELP " Then apps that are not installed are, and those that are not started.",
 	.opts = up_opts,
 	.min_words = 1,
 	.max_words = 1,
@@ -183,12 +202,12 @@ const struct command cmd_group_up = {
 };
 const struct command cmd_group_create_vms = {
 	.path = "group NAME create_vms",
-	.summary = "The same as up",
+	.summary = "Create and start all machines of a group",
 	.help = UP_HELP,
-	.opts = up_opts,
+	.opts = start_opts,
 	.min_words = 1,
 	.max_words = 1,
-	.run = group_up_run,
+	.run = group_create_run,
 };
 const struct command cmd_group_down = {
 	.path = "group NAME down",
@@ -201,7 +220,7 @@ const struct command cmd_group_down = {
 const struct command cmd_group_start_vms = {
 	.path = "group NAME start_vms",
 	.summary = "Start the machines of a group; run no commands",
-	.opts = up_opts,
+	.opts = start_opts,
 	.min_words = 1,
 	.max_words = 1,
 	.run = group_start_run,
