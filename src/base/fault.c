@@ -14,19 +14,25 @@ static struct {
 	unsigned long at, count[4], all;
 } hook;
 
-static void report(void)
+static void note(const char *line)
 {
-	char line[128];
 	int fd = open(getenv("CROFT_FAULT_COUNT"), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-	int n = snprintf(line, sizeof(line), "write %lu fsync %lu rename %lu fork %lu any %lu\n",
-		hook.count[FAULT_WRITE], hook.count[FAULT_FSYNC], hook.count[FAULT_RENAME],
-		hook.count[FAULT_FORK], hook.all);
 
 	if (fd >= 0) {
-		if (write(fd, line, (size_t)n) < 0)
+		if (write(fd, line, strlen(line)) < 0)
 			perror("CROFT_FAULT_COUNT");
 		close(fd);
 	}
+}
+
+static void report(void)
+{
+	char line[128];
+
+	snprintf(line, sizeof(line), "write %lu fsync %lu rename %lu fork %lu any %lu\n",
+		hook.count[FAULT_WRITE], hook.count[FAULT_FSYNC], hook.count[FAULT_RENAME],
+		hook.count[FAULT_FORK], hook.all);
+	note(line);
 }
 
 static void prepare(void)
@@ -60,6 +66,8 @@ int fault(enum fault_op op)
 	n = hook.op < 0 ? hook.all : hook.count[op];
 	if (n != hook.at)
 		return 0;
+	if (getenv("CROFT_FAULT_COUNT"))
+		note("struck\n");
 	if (hook.how < 0)
 		kill(getpid(), SIGKILL);
 	return hook.how;

@@ -3,7 +3,8 @@
  * Fault hook for tests. CROFT_FAULT=OP:N:HOW in the environment makes the n-th
  * call of OP (write, fsync, rename, fork, or any: all counted together) in this process
  * fail: HOW is an errno name (ENOSPC, EIO) or "die" (SIGKILL to ourselves).
- * CROFT_FAULT_COUNT=FILE appends the number of calls at exit, so that a sweep knows its end.
+ * CROFT_FAULT_COUNT=FILE appends the number of calls at exit, and "struck" when a call fails, so that a sweep knows its end
+ * also where several processes count, each from what its parent had counted.
  */
 #ifndef CROFT_BASE_FAULT_H
 #define CROFT_BASE_FAULT_H
