@@ -8,6 +8,7 @@
  * and its stderr is a second pipe, so that the parent alone writes to the terminal.
  */
 #include "base/cleanup.h"
+#include "base/fault.h"
 #include "base/file.h"
 #include "base/intr.h"
 #include "base/log.h"
@@ -156,7 +157,8 @@ static int start(struct worker *w, const struct work *work, bool quiet, struct e
 		return error_errno(err, errno, "pipe");
 	}
 	fflush(NULL);
-	w->pid = fork();
+	errno = fault(FAULT_FORK);
+	w->pid = errno ? -1 : fork();
 	if (w->pid == 0)
 		child(w, parent, a[1], b[1]);
 	close(a[1]);
