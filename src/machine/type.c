@@ -11,6 +11,7 @@
 
 #define INTERVAL_MS 25
 #define QMP_MS 10000
+#define END_MS 2000 /* from the monitor's end to that of QEMU */
 #define HOLD_MS 200 /* longer waits give the monitor to others meanwhile */
 
 static int pause_ms(unsigned ms, struct error **err)
@@ -34,6 +35,18 @@ static int send(struct qmp *q, const struct key_event *e, struct error **err)
 	return rc;
 }
 
+/* A key that made the guest power off or reboot was typed, though nobody is left to whom its release could be sent. */
+static bool ended_by_key(const struct machine *m, const struct keys *k, size_t i)
+{
+	struct proc_id id;
+
+	for (; i < k->len; i++)
+		if (k->v[i].kind == KEY_DOWN)
+			return false;
+	machine_wait_end(m, END_MS);
+	return !machine_qemu(m, &id);
+}
+
 static int type_all(const struct machine *m, const struct keys *k, unsigned interval, struct error **err)
 {
 	_cleanup_free_ char *sock = machine_path(m, "run/qmp.sock");
@@ -48,9 +61,13 @@ static int type_all(const struct machine *m, const struct keys *k, unsigned inte
 				return -1;
 			continue;
 		}
-		if (!q && !(q = qmp_connect(sock, QMP_MS, err)))
-			return -1;
-		if ((e->kind != KEY_WAIT && send(q, e, err) < 0) || pause_ms(e->kind == KEY_WAIT ? e->ms : interval, err) < 0)
+		if ((!q && !(q = qmp_connect(sock, QMP_MS, err))) || (e->kind != KEY_WAIT && send(q, e, err) < 0)) {
+			if (!ended_by_key(m, k, i))
+				return -1;
+			error_clear(err);
+			return 0;
+		}
+		if (pause_ms(e->kind == KEY_WAIT ? e->ms : interval, err) < 0)
 			return -1;
 	}
 	return 0;
