@@ -96,6 +96,7 @@ struct image *image_open(const char *name, struct error **err)
 	i->disk = file_of(j, dir, "disk");
 	i->format = text_of(j, "format");
 	i->disk_size = (uint64_t)json_integer_value(json_object_get(j, "disk_size"));
+	i->memory = (uint64_t)json_integer_value(json_object_get(j, "memory"));
 	i->firmware = text_of(j, "firmware");
 	i->agent = json_is_true(json_object_get(j, "agent"));
 	i->sha256 = text_of(j, "sha256");
@@ -281,6 +282,8 @@ static int write_json(const char *dir, const struct image *img, const char *key,
 	put(j, "disk", img->disk, true);
 	put(j, "format", img->format, false);
 	json_object_set_new(j, "disk_size", json_integer((json_int_t)img->disk_size));
+	if (img->memory)
+		json_object_set_new(j, "memory", json_integer((json_int_t)img->memory));
 	put(j, "firmware", img->firmware, false);
 	json_object_set_new(j, "agent", json_boolean(img->agent));
 	put(j, "sha256", img->sha256, false);

@@ -20,6 +20,7 @@ struct image {
 		*cmdline;    /* direct kernel boot; absolute paths; NULL when it boots by itself */
 	char *disk, *format; /* absolute path and qcow2 | raw | iso; NULL when it has none */
 	uint64_t disk_size;  /* virtual, bytes */
+	uint64_t memory;     /* bytes below which a machine with it cannot start; 0: not known */
 	char *firmware;      /* bios, uefi, any */
 	bool agent;          /* carries croft's guest program */
 	char *sha256;        /* over the files, hex */

@@ -27,7 +27,10 @@
 #include <sys/utsname.h>
 
 /* Goes up when the same inputs give another image. */
-#define BUILDER "5"
+#define BUILDER "6"
+#define PAGE 4096u
+#define ROUND ((uint64_t)4 << 20)
+#define KERNEL_NEEDS ((uint64_t)8 << 20)
 #define DISK_SIZE "1G"
 /* Fixed, for equal bytes; a machine's identity does not hang on it. */
 #define DISK_UUID "6e1f1ce2-5d0b-4c3e-9b7a-c40f7c40f700"
@@ -96,6 +99,7 @@ struct job {
 	struct buf bzimage;
 	const char *dir;
 	bool pm; /* as process 1 */
+	uint64_t kernel_end, initrd_size, unpacked_size; /* bytes */
 };
 
 /* ---- packages ---- */
@@ -366,6 +370,24 @@ static void folders(struct initramfs *fs)
 	initramfs_link(fs, "var/run", "/run");
 }
 
+static int add_size(void *arg, const char *path, mode_t perm, const char *link, const struct buf *data, struct error **err)
+{
+	*(uint64_t *)arg += data ? (data->len + PAGE - 1) / PAGE * PAGE : 0;
+	return 0;
+}
+
+/*
+ * The least memory that it starts in: the kernel frees what only its start needs after the initramfs has been unpacked, so all of them
+ * are there at once. What the kernel itself takes beside them was found by trying.
+ */
+static uint64_t least_memory(const struct job *job)
+{
+	uint64_t all = job->kernel_end + job->initrd_size + job->unpacked_size;
+
+	all += KERNEL_NEEDS + all / 32;
+	return (all + ROUND - 1) / ROUND * ROUND;
+}
+
 static int build_initramfs(struct job *job, struct error **err)
 {
 	static const char *const packages[] = { "busybox-static", "bash-static", "libc6", "libtinfo6" };
@@ -381,8 +403,9 @@ static int build_initramfs(struct job *job, struct error **err)
 	busybox_links(job->fs);
 	if (!initramfs_has(job->fs, "bin/bash") || !initramfs_has(job->fs, "bin/busybox"))
 		return error_set(err, ERR_FAILED, "the packages hold no /bin/bash or /bin/busybox");
-	if (initramfs_write(job->fs, &out, err) < 0)
+	if (initramfs_each(job->fs, add_size, &job->unpacked_size, err) < 0 || initramfs_write(job->fs, &out, err) < 0)
 		return -1;
+	job->initrd_size = out.len;
 	return file_write(path, out.data, out.len, 0400, err);
 }
 
@@ -397,6 +420,7 @@ static int build_kernel(struct job *job, struct error **err)
 	if (vmlinux_extract(job->bzimage.data, job->bzimage.len, &elf, err) < 0)
 		return error_wrap(err, "package %s", job->kernel_package);
 	buf_free(&job->bzimage);
+	job->kernel_end = vmlinux_end(&elf);
 	return file_write(path, elf.data, elf.len, 0400, err);
 }
 
@@ -459,6 +483,7 @@ static int build(
 		img->source = xasprintf("%s %s, %s %s", src->mirror, src->release,
 			job->kernel_package, version ? version : "");
 		img->index = xstrdup(apt_index_sha(job->apt));
+		img->memory = least_memory(job);
 		img->kernel = path_join(job->dir, "vmlinux");
 		img->initrd = path_join(job->dir, "initrd.cpio.zst");
 		if (job->kind->disk)

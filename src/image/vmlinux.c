@@ -85,27 +85,42 @@ static bool note_is_pvh(const unsigned char *p, size_t n)
 	return false;
 }
 
-static bool has_pvh_note(const struct buf *elf)
+/* The i-th program header; false behind the last one and where the file ends before it. */
+static bool program_header(const struct buf *elf, unsigned i, Elf64_Phdr *ph)
 {
 	Elf64_Ehdr eh;
+	uint64_t at;
 
-	if (elf->len < sizeof(eh) || memcmp(elf->data, ELFMAG, SELFMAG) ||
-		elf->data[EI_CLASS] != ELFCLASS64)
+	if (elf->len < sizeof(eh) || memcmp(elf->data, ELFMAG, SELFMAG) || elf->data[EI_CLASS] != ELFCLASS64)
 		return false;
 	memcpy(&eh, elf->data, sizeof(eh));
-	for (unsigned i = 0; i < eh.e_phnum; i++) {
-		uint64_t at = eh.e_phoff + (uint64_t)i * sizeof(Elf64_Phdr);
-		Elf64_Phdr ph;
+	at = eh.e_phoff + (uint64_t)i * sizeof(*ph);
+	if (i >= eh.e_phnum || at > elf->len || elf->len - at < sizeof(*ph))
+		return false;
+	memcpy(ph, elf->data + at, sizeof(*ph));
+	return true;
+}
 
-		if (at > elf->len || elf->len - at < sizeof(ph))
-			return false;
-		memcpy(&ph, elf->data + at, sizeof(ph));
-		if (ph.p_type == PT_NOTE && ph.p_offset <= elf->len &&
-			ph.p_filesz <= elf->len - ph.p_offset &&
+static bool has_pvh_note(const struct buf *elf)
+{
+	Elf64_Phdr ph;
+
+	for (unsigned i = 0; program_header(elf, i, &ph); i++)
+		if (ph.p_type == PT_NOTE && ph.p_offset <= elf->len && ph.p_filesz <= elf->len - ph.p_offset &&
 			note_is_pvh((unsigned char *)elf->data + ph.p_offset, ph.p_filesz))
 			return true;
-	}
 	return false;
+}
+
+uint64_t vmlinux_end(const struct buf *elf)
+{
+	uint64_t end = 0;
+	Elf64_Phdr ph;
+
+	for (unsigned i = 0; program_header(elf, i, &ph); i++)
+		if (ph.p_type == PT_LOAD && ph.p_paddr + ph.p_memsz > end)
+			end = ph.p_paddr + ph.p_memsz;
+	return end;
 }
 
 int vmlinux_extract(const void *bz, size_t len, struct buf *elf, struct error **err)

@@ -5,6 +5,7 @@
 
 #include "base/buf.h"
 #include "base/error.h"
+#include <stdint.h>
 
 /*
  * Unpacks the ELF kernel that an x86 bzImage carries (Linux boot protocol 2.08 and later,
@@ -14,5 +15,7 @@
  * is no bzImage, its compression is unknown, or the kernel has no PVH note.
  */
 int vmlinux_extract(const void *bz, size_t len, struct buf *elf, struct error **err);
+/* Where in physical memory the last of the kernel's loaded segments ends, in bytes; elf as vmlinux_extract made it. */
+uint64_t vmlinux_end(const struct buf *elf);
 
 #endif

@@ -235,6 +235,12 @@ static int check(const struct machine_def *d, const struct image *img, struct er
 	if (img && img->arch && strcmp(img->arch, d->arch))
 		return error_set(err, ERR_USAGE, "machine %s: image %s is for %s, the machine is %s", d->name, img->name, img->arch,
 			d->arch);
+	if (img && img->kernel && !d->kernel && d->memory < img->memory) {
+		char a[16], b[16];
+
+		return error_set(err, ERR_USAGE, "machine %s: memory of %s; image %s needs at least %s to start", d->name,
+			format_size(d->memory, a), img->name, format_size(img->memory, b));
+	}
 	if (machine_is_uefi(d) && img && img->kernel)
 		return error_set(err, ERR_USAGE, "machine %s: image %s is started by its kernel, without firmware uefi", d->name,
 			img->name);

@@ -51,10 +51,10 @@ static int image_show_run(const struct cmd_args *a, struct error **err)
 
 	if (!i)
 		return -1;
-	j = json_pack("{s:s s:s s:s? s:s? s:s? s:s? s:s? s:s? s:s? s:I s:s? s:b s:s? s:s? s:s?}", "name", i->name,
+	j = json_pack("{s:s s:s s:s? s:s? s:s? s:s? s:s? s:s? s:s? s:I s:I s:s? s:b s:s? s:s? s:s?}", "name", i->name,
 		"directory", i->dir, "os", i->os, "arch", i->arch, "kernel", i->kernel, "initrd", i->initrd,
 		"cmdline", i->cmdline, "disk", i->disk, "format", i->format, "disk_size",
-		(json_int_t)i->disk_size, "firmware", i->firmware, "agent", i->agent, "sha256", i->sha256,
+		(json_int_t)i->disk_size, "memory", (json_int_t)i->memory, "firmware", i->firmware, "agent", i->agent, "sha256", i->sha256,
 		"source", i->source, "created", i->created);
 	if (!j)
 		return error_set(err, ERR_FAILED, "image %s: its description is not UTF-8", i->name);
