@@ -36,6 +36,7 @@ struct agent_exec {
 	int in_fd, out_fd, err_fd; /* where the streams go; -1: in closed, out/err dropped */
 	struct buf *out, *err;	   /* when set, collected here instead (16 MiB at most, then an error) */
 	int timeout_ms;		   /* -1: none; the guest's process group is killed then */
+	bool ends_on_signal;	   /* after SIGINT or SIGTERM, which is noted in intr_signal, the command has 5 s to end */
 	/* Called with each piece of output when set (instead of fds); stream 1 or 2. */
 	void (*on_output)(void *arg, int stream, const void *p, size_t n);
 	void *arg;

@@ -2,6 +2,8 @@
 #include "call.h"
 
 #include "base/cleanup.h"
+#include "base/intr.h"
+#include "base/loop.h"
 #include "base/mem.h"
 
 #include <errno.h>
@@ -16,6 +18,7 @@
 #define COLLECT_MAX (16u << 20)
 /* So many signals without any frame from the guest between them: the user wants out. */
 #define PATIENCE 3
+#define GRACE_NS 5000000000ull /* of a command that is to end on a signal */
 
 struct output {
 	int fd;
@@ -71,6 +74,10 @@ static int on_signal(struct call *c, int signo, struct error **err)
 	}
 	if (++r->signals > PATIENCE || !c->open)
 		return error_set(err, ERR_INTR, "interrupted; the command in the guest is killed");
+	if (r->x->ends_on_signal && !intr_signal) {
+		intr_signal = signo;
+		c->deadline = loop_now() + GRACE_NS;
+	}
 	call_send(c, FRAME_SIGNAL, (uint32_t)signo, NULL, 0);
 	return 0;
 }

@@ -44,6 +44,7 @@ struct small_kind {
 	const char *const *modules;		   /* for modprobe */
 	const char *overlay;			   /* folder of files beside croft-guest */
 	bool disk;				   /* has one that makes changes last */
+	bool efi;				   /* has the kernel with its EFI stub too, vmlinuz in its folder */
 };
 int image_make_small(const struct image_tiny_opts *o, const struct small_kind *kind, bool *made, struct error **err);
 

@@ -419,6 +419,12 @@ static int build_kernel(struct job *job, struct error **err)
 			err, ERR_FAILED, "package %s: holds no kernel", job->kernel_package);
 	if (vmlinux_extract(job->bzimage.data, job->bzimage.len, &elf, err) < 0)
 		return error_wrap(err, "package %s", job->kernel_package);
+	if (job->kind->efi) {
+		_cleanup_free_ char *whole = path_join(job->dir, "vmlinuz");
+
+		if (file_write(whole, job->bzimage.data, job->bzimage.len, 0400, err) < 0)
+			return -1;
+	}
 	buf_free(&job->bzimage);
 	job->kernel_end = vmlinux_end(&elf);
 	return file_write(path, elf.data, elf.len, 0400, err);

@@ -185,3 +185,15 @@ void machine_def_to_json(const struct machine_def *d, struct buf *b)
 	free(text);
 	json_decref(o);
 }
+
+int machine_def_copy(const struct machine_def *from, struct machine_def *to, struct error **err)
+{
+	_cleanup_buf_ struct buf b = BUF_INIT;
+	_cleanup_doc_ struct doc *doc = NULL;
+
+	machine_def_init(to);
+	to->rng = false;
+	machine_def_to_json(from, &b);
+	doc = doc_parse("machine.json", b.data, b.len, err);
+	return doc ? machine_def_read(to, doc_root(doc), err) : -1;
+}

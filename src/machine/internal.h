@@ -36,8 +36,18 @@ int machine_make_disk(const struct machine_def *d, size_t i, const char *dir, st
 /* Every image and file that disks name is there and fits. */
 int machine_check_disks(const struct machine_def *d, struct error **err);
 
-/* Held while a command changes the machine; an error names the pid of the other one. */
+/* A copy of everything; to is initialised. */
+int machine_def_copy(const struct machine_def *from, struct machine_def *to, struct error **err);
+
+/*
+ * Held while a command changes the machine; an error names the pid of the other one. ERR_STATE as well when a rescue system has its disks
+ * (rescue.h); one that nobody works with any more is ended first.
+ */
 int machine_lock(const struct machine *m, struct error **err);
+/* The same whatever a rescue system does. */
+int machine_lock_alone(const struct machine *m, struct error **err);
+/* The part of machine_lock that looks at the rescue system. force: a kept one is ended as well. */
+int rescue_check(const struct machine *m, bool force, struct error **err);
 /* true and *id when QEMU, or the helper, runs. */
 bool machine_qemu(const struct machine *m, struct proc_id *id);
 bool machine_helper(const struct machine *m, struct proc_id *id);

@@ -206,10 +206,20 @@ void machine_free(struct machine *m)
 	free(m);
 }
 
-int machine_lock(const struct machine *m, struct error **err)
+int machine_lock_alone(const struct machine *m, struct error **err)
 {
 	_cleanup_free_ char *path = machine_path(m, "lock");
 	int fd = file_lock(path, true, 1000, err);
 
 	return fd < 0 ? error_wrap(err, "machine %s", m->name) : fd;
+}
+
+int machine_lock(const struct machine *m, struct error **err)
+{
+	int fd = machine_lock_alone(m, err);
+
+	if (fd < 0 || rescue_check(m, false, err) == 0)
+		return fd;
+	close(fd);
+	return -1;
 }

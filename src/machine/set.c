@@ -40,18 +40,6 @@ static void set_clear(struct set *s)
 	machine_def_clear(&s->def);
 }
 
-static int copy_def(const struct machine_def *from, struct machine_def *to, struct error **err)
-{
-	_cleanup_buf_ struct buf b = BUF_INIT;
-	_cleanup_doc_ struct doc *doc = NULL;
-
-	machine_def_init(to);
-	to->rng = false;
-	machine_def_to_json(from, &b);
-	doc = doc_parse("machine.json", b.data, b.len, err);
-	return doc ? machine_def_read(to, doc_root(doc), err) : -1;
-}
-
 /* A name for the disk's file that no other one has: those before it may have been removed. */
 static void name_file(struct set *s, size_t index)
 {
@@ -389,7 +377,7 @@ static int set_locked(struct set *s, const struct strv *changes, struct strv *no
 	struct proc_id id;
 	bool running = machine_qemu(s->m, &id);
 
-	if (copy_def(&s->m->def, &s->def, err) < 0)
+	if (machine_def_copy(&s->m->def, &s->def, err) < 0)
 		return -1;
 	for (size_t i = 0; i < changes->len; i++)
 		if (read_change(s, changes->v[i], err) < 0)
@@ -434,7 +422,7 @@ int machine_redefine(struct machine *m, struct machine_def *d, struct error **er
 	}
 	if (d->image && !(img = image_open(d->image, err)))
 		return error_wrap(err, "machine %s", m->name);
-	if (machine_def_resolve(d, img, err) < 0 || machine_check_disks(d, err) < 0 || copy_def(d, &s.def, err) < 0 || write_def(&s, err) < 0)
+	if (machine_def_resolve(d, img, err) < 0 || machine_check_disks(d, err) < 0 || machine_def_copy(d, &s.def, err) < 0 || write_def(&s, err) < 0)
 		return -1;
 	machine_def_clear(&m->def);
 	m->def = s.def;

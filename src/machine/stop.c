@@ -180,8 +180,8 @@ int machine_remove(const char *name, bool force, struct error **err)
 
 	if (!m)
 		return -1;
-	lock = machine_lock(m, err);
-	if (lock < 0)
+	lock = machine_lock_alone(m, err);
+	if (lock < 0 || rescue_check(m, force, err) < 0)
 		return -1;
 	if (machine_qemu(m, &id) && !force) {
 		error_set(err, ERR_STATE, "machine %s: it is running", name);

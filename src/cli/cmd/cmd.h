@@ -16,6 +16,7 @@ extern const struct command cmd_image_make_tiny, cmd_image_make_debian, cmd_imag
 	cmd_image_list, cmd_image_show, cmd_image_remove;
 extern const struct command cmd_group_up, cmd_group_status, cmd_group_plan, cmd_group_create_vms, cmd_group_down, cmd_group_start_vms,
 	cmd_group_stop_vms, cmd_group_info_vms, cmd_group_run, cmd_group_vars, cmd_group_clean_vms, cmd_group_list;
+extern const struct command cmd_vm_rescue, cmd_job_run, cmd_job_list;
 extern const struct command cmd_vm_pause, cmd_vm_resume;
 extern const struct command cmd_group_install, cmd_group_update, cmd_group_start, cmd_group_stop, cmd_group_uninstall, cmd_group_exec,
 	cmd_group_history, cmd_group_clog, cmd_group_ssh_config, cmd_group_inventory, cmd_group_graph,
