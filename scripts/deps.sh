@@ -10,7 +10,7 @@ libfyaml-dev libjansson-dev libslirp-dev libglib2.0-dev libcmocka-dev
 libarchive-dev libcurl4-openssl-dev libssl-dev libzstd-dev
 qemu-system-x86 qemu-utils ipxe-qemu ovmf
 busybox-static isc-dhcp-client debian-archive-keyring ca-certificates gpgv gpg
-e2fsprogs libext2fs-dev libfdisk-dev mmdebstrap uidmap dosfstools mtools xorriso xz-utils jq openssh-client
+e2fsprogs libext2fs-dev libfdisk-dev mmdebstrap uidmap dosfstools mtools xorriso xz-utils jq openssh-client zsh fish
 "
 
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then

@@ -31,7 +31,8 @@ static const char zsh_script[] =
 	"\tfound=(${(f)\"$(croft completion words -- ${words[2,$CURRENT]} 2>/dev/null)\"})\n"
 	"\tif (( $#found )); then compadd -a found; else _files; fi\n"
 	"}\n"
-	"compdef _croft croft\n";
+	/* As a file in fpath the script is the function's body at its first call; when it is sourced it only defines it. */
+	"if [[ $funcstack[1] = _croft ]]; then _croft; else compdef _croft croft; fi\n";
 
 static const char fish_script[] =
 	"function __croft_words\n"
