@@ -20,15 +20,13 @@
 #include "base/strv.h"
 #include "conf/doc.h"
 #include "conf/interp.h"
+#include "net/fwdspec.h"
 #include <stdbool.h>
 #include <stdint.h>
 
-/* A port of a router that leads to a machine's, and a port of the host's that does: "[PROTO:][HOST-ADDRESS:]PORT-NODE[:PORT]". */
+/* A port of a router that leads to a machine's, or a forward; of the former host_port is the router's port. */
 struct group_forward {
-	bool udp;
-	char *host; /* the host's address, of a forward from there; 127.0.0.1 unless given */
-	unsigned port, to_port;
-	char *node;
+	struct forward_spec spec;
 	const struct node *at;
 };
 /* Words as net.json has them; numbers 0 and texts NULL: what is usual. */
@@ -97,7 +95,7 @@ struct group {
 	const char *prefix, *gateway; /* of the first zone */
 	struct group_zone *zones;
 	size_t nzones;
-	struct group_forward *forwards; /* from the host */
+	struct group_forward *forwards; /* from the host, and to it */
 	size_t nforwards;
 	struct group_node *nodes; /* in the file's order; then those that are gone from it */
 	size_t nnodes;

@@ -73,8 +73,8 @@ static void nat(const struct group *g, size_t zone, struct buf *b)
 	number(b, "max_host_flows", n->max_host_flows);
 	buf_adds(b, ",\"maps\":[");
 	for (size_t i = 0; i < n->nmaps; i++)
-		buf_addf(b, "%s{\"proto\":\"%s\",\"port\":%u,\"address\":\"%s\",\"to_port\":%u}", i ? "," : "", n->maps[i].udp ? "udp" : "tcp",
-			n->maps[i].port, address_in(g, n->maps[i].node, zone), n->maps[i].to_port);
+		buf_addf(b, "%s{\"proto\":\"%s\",\"port\":%u,\"address\":\"%s\",\"to_port\":%u}", i ? "," : "", n->maps[i].spec.udp ? "udp" : "tcp",
+			n->maps[i].spec.host_port, address_in(g, n->maps[i].spec.node, zone), n->maps[i].spec.port);
 	buf_adds(b, "]}");
 }
 
@@ -126,10 +126,11 @@ void group_net_json(const struct group *g, struct buf *b)
 			port(g, &g->nodes[i], k, first, b);
 	buf_adds(b, "],\"forwards\":[");
 	for (size_t i = 0; i < g->nforwards; i++) {
-		const struct group_forward *f = &g->forwards[i];
+		json_t *j = forward_spec_json(&g->forwards[i].spec);
+		_cleanup_free_ char *text = json_dumps(j, JSON_COMPACT);
 
-		buf_addf(b, "%s{\"proto\":\"%s\",\"host\":\"%s\",\"host_port\":%u,\"node\":\"%s\",\"port\":%u}", i ? "," : "",
-			f->udp ? "udp" : "tcp", f->host, f->port, f->node, f->to_port);
+		buf_addf(b, "%s%s", i ? "," : "", text);
+		json_decref(j);
 	}
 	buf_addf(b, "]%s}\n", g->net_extra ? g->net_extra : "");
 }

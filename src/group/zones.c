@@ -28,10 +28,8 @@ static const struct {
 
 static void forwards_free(struct group_forward *f, size_t n)
 {
-	for (size_t i = 0; i < n; i++) {
-		free(f[i].host);
-		free(f[i].node);
-	}
+	for (size_t i = 0; i < n; i++)
+		forward_spec_clear(&f[i].spec);
 	free(f);
 }
 
@@ -89,62 +87,40 @@ static void set_kind(struct group_zone *z, size_t k)
 	z->nat.filtering = kinds[k].filtering;
 }
 
-static bool number(const char *s, size_t len, unsigned *ret)
-{
-	unsigned long v = 0;
-
-	if (!len || len > 5)
-		return false;
-	for (size_t i = 0; i < len; i++) {
-		if (s[i] < '0' || s[i] > '9')
-			return false;
-		v = v * 10 + (unsigned)(s[i] - '0');
-	}
-	*ret = (unsigned)v;
-	return v > 0 && v < 65536;
-}
-
-/* "[PROTO:][HOST-ADDRESS:]PORT-NODE[:PORT]"; the address only when `host`. */
+/* "[PROTO:]PORT-NODE[:PORT]", and with `host` all that a forward may be (net/fwdspec.h). */
 static int read_forward(const struct group *g, const struct node *at, bool host, struct group_forward *f, struct error **err)
 {
-	const char *s = at->text ? at->text : "", *dash = strchr(s, '-'), *colon, *port;
-	_cleanup_free_ char *left = dash ? xstrndup(s, (size_t)(dash - s)) : NULL;
-	char *p = left;
-	struct in_addr a;
+	const char *s = at->text ? at->text : "";
 	_cleanup_error_ struct error *e = NULL;
 	const struct group_node *n;
+	bool good;
 
 	f->at = at;
-	f->host = xstrdup("127.0.0.1");
-	if (p && (!strncmp(p, "tcp:", 4) || !strncmp(p, "udp:", 4))) {
-		f->udp = *p == 'u';
-		p += 4;
+	good = forward_spec_parse(s, &f->spec, &e) == 0;
+	if (!good || (!host && (f->spec.has_host || f->spec.reverse))) {
+		node_error(at, err, "'%s' is not a %s", s, host ? "forward" : "port map");
+		return host ? error_hint(err, "%s", e->hint) : error_hint(err, "write [PROTO:]PORT-NODE[:PORT], as tcp:8080-%s:80", g->nodes[0].name);
 	}
-	port = p && strrchr(p, ':') ? strrchr(p, ':') + 1 : p;
-	if (p && port != p && host) {
-		free(f->host);
-		f->host = xstrndup(p, (size_t)(port - 1 - p));
-		p = NULL;
-		if (inet_pton(AF_INET, f->host, &a) != 1)
-			port = NULL;
-	}
-	colon = dash ? strrchr(dash + 1, ':') : NULL;
-	f->node = dash ? colon ? xstrndup(dash + 1, (size_t)(colon - dash - 1)) : xstrdup(dash + 1) : NULL;
-	if (!port || (p && port != p) || !number(port, strlen(port), &f->port) || (colon && !number(colon + 1, strlen(colon + 1), &f->to_port))) {
-		node_error(at, err, "'%s' is not a forward", s);
-		return error_hint(err, "write %s, as tcp:%s8080-%s:80", host ? "[PROTO:][HOST-ADDRESS:]PORT-NODE[:PORT]" : "[PROTO:]PORT-NODE[:PORT]",
-			host ? "127.0.0.1:" : "", g->nodes[0].name);
-	}
-	if (!colon)
-		f->to_port = f->port;
-	n = group_node(g, f->node, &e);
+	if (!strcmp(f->spec.node, "*"))
+		return 0;
+	n = group_node(g, f->spec.node, &e);
 	if (!n) {
-		node_error(at, err, "'%s': no node is named '%s'", s, f->node);
+		node_error(at, err, "'%s': no node is named '%s'", s, f->spec.node);
 		return e->hint ? error_hint(err, "%s", e->hint) : -1;
 	}
-	free(f->node);
-	f->node = xstrdup(n->name);
+	free(f->spec.node);
+	f->spec.node = xstrdup(n->name);
 	return 0;
+}
+
+/* Whether both want the same port: of the host, or in the reverse of the gateway. */
+static bool same_port(const struct forward_spec *a, const struct forward_spec *b)
+{
+	if (a->udp != b->udp || a->reverse != b->reverse)
+		return false;
+	if (a->reverse)
+		return a->port == b->port && (!strcmp(a->node, b->node) || *a->node == '*' || *b->node == '*');
+	return a->host_port == b->host_port && !strcmp(a->host, b->host);
 }
 
 static int read_forwards(const struct group *g, const struct node *map, const char *key, bool host, struct group_forward **list, size_t *n,
@@ -163,8 +139,9 @@ static int read_forwards(const struct group *g, const struct node *map, const ch
 		if (read_forward(g, l->items[i], host, f, err) < 0)
 			return -1;
 		for (size_t k = 0; k < i; k++)
-			if ((*list)[k].udp == f->udp && (*list)[k].port == f->port && !strcmp((*list)[k].host, f->host))
-				return node_error(l->items[i], err, "port %u has a forward already", f->port);
+			if (same_port(&(*list)[k].spec, &f->spec))
+				return node_error(l->items[i], err, "port %u has a forward already",
+					f->spec.reverse ? f->spec.port : f->spec.host_port);
 	}
 	return 0;
 }
@@ -480,13 +457,13 @@ static int check_maps(const struct group *g, struct error **err)
 	for (size_t i = 0; i < g->nzones; i++)
 		for (size_t k = 0; k < g->zones[i].nat.nmaps; k++) {
 			const struct group_forward *f = &g->zones[i].nat.maps[k];
-			const struct group_node *n = group_node(g, f->node, err);
+			const struct group_node *n = group_node(g, f->spec.node, err);
 			bool there = false;
 
 			for (size_t m = 0; m < n->nnics; m++)
 				there |= n->nics[m].zone == i;
 			if (!there)
-				return node_error(f->at, err, "maps: %s is not in zone %s", f->node, g->zones[i].name);
+				return node_error(f->at, err, "maps: %s is not in zone %s", f->spec.node, g->zones[i].name);
 		}
 	return 0;
 }

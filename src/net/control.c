@@ -2,6 +2,7 @@
 /* DIR/control.sock: one JSON request a line, one JSON answer a line. */
 #include "net/capture.h"
 #include "net/faults.h"
+#include "net/forwards.h"
 #include "net/reach.h"
 #include "net/trace.h"
 #include "net/zoneops.h"
@@ -11,6 +12,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <jansson.h>
 #include <string.h>
@@ -55,6 +57,14 @@ static json_t *port_status(const struct port *p)
 		"frames_from", (json_int_t)p->rx_frames, "bytes_from", (json_int_t)p->rx_bytes,
 		"frames_to", (json_int_t)p->tx_frames, "bytes_to", (json_int_t)p->tx_bytes,
 		"dropped", (json_int_t)p->dropped, "spoofed", (json_int_t)p->spoofed);
+	if (p->has_ip6) {
+		char six[INET6_ADDRSTRLEN];
+
+		inet_ntop(AF_INET6, p->ip6, six, sizeof(six));
+		json_object_set_new(j, "address6", json_string(six));
+	}
+	if (p->leased)
+		json_object_set_new(j, "leased", json_integer(p->leased));
 	faults_port_status(p, j);
 	return j;
 }
@@ -62,12 +72,20 @@ static json_t *port_status(const struct port *p)
 static json_t *zone_status(const struct zone *z)
 {
 	char prefix[16], gateway[16], whole[24];
+	json_t *j;
 
 	format_ip(z->prefix, prefix);
 	format_ip(z->gateway, gateway);
 	snprintf(whole, sizeof(whole), "%s/%u", prefix, z->prefix_len);
-	return json_pack("{s:s, s:s, s:s, s:s, s:b}", "name", z->name, "prefix", whole, "gateway", gateway, "domain", z->domain, "outside",
-		z->has_outside);
+	j = json_pack("{s:s, s:s, s:s, s:s, s:b, s:i, s:o}", "name", z->name, "prefix", whole, "gateway", gateway, "domain", z->domain, "outside",
+		z->has_outside, "mtu", (int)z->mtu, "router", zone_router_status(z));
+	if (z->v6) {
+		char six[INET6_ADDRSTRLEN];
+
+		inet_ntop(AF_INET6, z->prefix6, six, sizeof(six));
+		json_object_set_new(j, "prefix6", json_sprintf("%s/64", six));
+	}
+	return j;
 }
 
 static json_t *status(const struct net *n)
@@ -79,8 +97,8 @@ static json_t *status(const struct net *n)
 		for (const struct port *p = z->gw->next; p; p = p->next)
 			json_array_append_new(ports, port_status(p));
 	}
-	return json_pack("{s:b, s:s, s:o, s:o, s:o}", "ok", 1, "group", n->group, "zones", zones, "ports", ports, "faults",
-		faults_state(n->faults));
+	return json_pack("{s:b, s:s, s:o, s:o, s:o, s:o}", "ok", 1, "group", n->group, "zones", zones, "ports", ports, "forwards",
+		forwards_json(n, false), "faults", faults_state(n->faults));
 }
 
 /*
@@ -136,7 +154,7 @@ static json_t *handle(struct client *c, const char *line)
 		loop_stop(n->loop, 0);
 	} else {
 		answer = json_pack("{s:b, s:s}", "ok", 0, "error",
-			"not a request that is known: status, faults, link, cut, heal, seed, session, capture, trace, zones, nat, forwards, forward, "
+			"not a request that is known: status, faults, link, cut, heal, seed, session, capture, trace, zones, nat, table, forwards, forward, "
 			"unforward, attach, reload, pause, resume, save, load, stop");
 	}
 	json_decref(request);

@@ -204,3 +204,9 @@ size_t dhcp_answer(const struct port *p, const uint8_t *m, size_t len, uint8_t *
 	*broadcast = type == NAK || (!ciaddr && (m[10] & 0x80));
 	return (size_t)(o - out);
 }
+
+bool dhcp_leases(const uint8_t *answer, size_t len)
+{
+	/* The type comes first, see dhcp_answer; an address is given by an ACK, but not to whoever has one and asked for the rest. */
+	return len > FIXED + 6 && answer[FIXED + 4] == OPT_TYPE && answer[FIXED + 6] == ACK && get32(answer + 16);
+}

@@ -105,6 +105,14 @@ bool filter6_in(const struct filter6 *f, const struct flow6 *w, uint64_t now)
 	return false;
 }
 
+void filter6_each(const struct filter6 *f, uint64_t now, void (*fn)(void *arg, const struct flow6 *flow, uint64_t left_ns), void *arg)
+{
+	for (int s = 0; s < SETS; s++)
+		for (int i = 0; i < WAYS; i++)
+			if (f->sets[s][i].ends > now)
+				fn(arg, &f->sets[s][i].flow, f->sets[s][i].ends - now);
+}
+
 bool filter6_flow(const uint8_t *h, size_t n, bool outwards, struct flow6 *r)
 {
 	const uint8_t *t = h + IP6_BYTES;

@@ -18,6 +18,8 @@ void filter6_free(struct filter6 *f);
 void filter6_out(struct filter6 *f, const struct flow6 *flow, uint64_t now, uint64_t ns);
 /* May a packet of the flow come in? */
 bool filter6_in(const struct filter6 *f, const struct flow6 *flow, uint64_t now);
+/* Calls fn for each flow that lives. */
+void filter6_each(const struct filter6 *f, uint64_t now, void (*fn)(void *arg, const struct flow6 *flow, uint64_t left_ns), void *arg);
 /* The flow of a packet, seen from inside. `h`: IPv6 header, n bytes in all, maybe not all of it (quoted). false: none, or hidden. */
 bool filter6_flow(const uint8_t *h, size_t n, bool outwards, struct flow6 *ret);
 

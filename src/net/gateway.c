@@ -2,11 +2,13 @@
 /*
  * A zone's gateway: answers ARP, ping, DHCP and DNS at its address and leads on what is for elsewhere.
  */
+#include "net/forwards.h"
 #include "net/ip6.h"
 #include "net/pcp.h"
 #include "net/routing.h"
 
 #include <string.h>
+#include <time.h>
 
 #define UDP_MAX 1472 /* what fits into one Ethernet frame; longer answers are cut by their makers */
 
@@ -46,6 +48,8 @@ static void on_dhcp(struct zone *z, struct port *from, const uint8_t *msg, size_
 	bool broadcast = false;
 	size_t n = dhcp_answer(from, msg, len, out, sizeof(out), &broadcast);
 
+	if (n && dhcp_leases(out, n))
+		from->leased = time(NULL);
 	if (n)
 		gateway_send_udp(z, broadcast ? all : from->mac, broadcast ? 0xffffffff : from->ip,
 			67, 68, out, n);
@@ -100,11 +104,16 @@ static bool asked(struct zone *z, struct port *from, const struct ip4 *p)
 /* To the gateway's own address. Answers to what comes in by a forward go to it too: slirp's hosts have it. */
 static void to_gateway(struct zone *z, struct port *from, struct ip4 *p)
 {
+	bool reverse;
+
 	if (!route_whole(z->net, p) || asked(z, from, p))
 		return;
+	reverse = forward_out(from, p);
+	if (reverse && !z->outside)
+		z->outside = outside_new(z);
 	if (p->proto == IPPROTO_ICMP)
 		route_answer_ping(z->gw, from->mac, p);
-	else if (z->outside && outside_answers(z->outside, p))
+	else if (z->outside && (reverse || outside_answers(z->outside, p)))
 		outside_input(z->outside, p->h, p->len);
 	else
 		route_refuse(z->gw, from->mac, p, 3, p->proto == IPPROTO_TCP || p->proto == IPPROTO_UDP ? 3 : 2, 0);
@@ -184,8 +193,10 @@ void gateway_from_outside(struct zone *z, const uint8_t *ip, size_t len)
 	if (len <= FRAME_MAX_BYTES - ETH_BYTES) {
 		memcpy(f + ETH_BYTES, ip, len);
 		to = ip4_parse(f + ETH_BYTES, len, &p) ? route_next(z->gw, p.dst) : NULL;
-		if (to)
+		if (to) {
+			forward_back(to, &p);
 			route_send(z->gw, to, &p);
+		}
 	}
 	net_hop_end(z->net);
 }

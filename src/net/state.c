@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What of a network lives longer than its process: DIR/net.state, {"version":1,"nat":{"ZONE":{..}},"forwards":[..]} (nat.h, forwards.h). Leases need no keeping:
- * every address is fixed. Written every few seconds while something changes and at the end, read at the beginning; a group's snapshot
+ * What of a network lives longer than its process: DIR/net.state, {"version":1,"nat":{"ZONE":{..}},"forwards":[..],
+ * "leases":[{"node":N,"zone":Z,"time":SECONDS}]} (nat.h, forwards.h). Every address is fixed: of leases there is only when they were given. Written every few seconds while something changes and at the end, read at the beginning; a group's snapshot
  * takes a copy along (operations "save" and "load").
  */
 #include "base/cleanup.h"
@@ -26,25 +26,35 @@
 #define ADVERTISE_NS 60000000000u
 #define SHARE 50 /* of the time at most a 50th goes into writing */
 
+/* Changes with what is kept. */
 static uint64_t opened(const struct net *n)
 {
 	uint64_t sum = 0;
 
-	for (const struct zone *z = n->zones; z; z = z->next)
-		if (z->router && z->router->nat) {
-			struct nat_stats s;
+	for (const struct zone *z = n->zones; z; z = z->next) {
+		struct nat_stats s;
 
-			nat_stats(z->router->nat, &s);
-			sum += s.opened + s.expired + s.statics;
-		}
+		for (const struct port *p = z->ports; p; p = p->next)
+			sum += (uint64_t)p->leased;
+		if (!z->router || !z->router->nat)
+			continue;
+		nat_stats(z->router->nat, &s);
+		sum += s.opened + s.expired + s.statics;
+	}
 	return sum;
 }
 
 static char *state_text(const struct net *n)
 {
-	json_t *nat = json_object(), *root = json_pack("{s:i, s:I, s:o, s:o}", "version", 1, "time", (json_int_t)time(NULL), "nat", nat,
-		"forwards", forwards_json(n, true));
+	json_t *nat = json_object(), *leases = json_array(), *root = json_pack("{s:i, s:I, s:o, s:o, s:o}", "version", 1, "time",
+		(json_int_t)time(NULL), "nat", nat, "forwards", forwards_json(n, true), "leases", leases);
 	char *text;
+
+	for (const struct zone *z = n->zones; z; z = z->next)
+		for (const struct port *p = z->ports; p; p = p->next)
+			if (p->leased)
+				json_array_append_new(leases, json_pack("{s:s, s:s, s:I}", "node", p->node, "zone", z->name, "time",
+					(json_int_t)p->leased));
 
 	for (const struct zone *z = n->zones; z; z = z->next)
 		if (z->router && z->router->nat)
@@ -74,6 +84,18 @@ static int save_quickly(struct net *n, const char *path, struct error **err)
 	return rename(temp, path) < 0 ? error_errno(err, errno, "%s", path) : 0;
 }
 
+static void load_leases(struct net *n, const json_t *list)
+{
+	const json_t *j;
+	size_t i;
+
+	json_array_foreach(list, i, j)
+		for (struct zone *z = n->zones; z; z = z->next)
+			for (struct port *p = z->ports; p; p = p->next)
+				if (!strcmp(z->name, conf_text(j, "zone")) && !strcmp(p->node, conf_text(j, "node")))
+					p->leased = json_integer_value(json_object_get(j, "time"));
+}
+
 /* aged: flows have grown older by the time since. */
 static int load(struct net *n, const char *path, bool aged, struct error **err)
 {
@@ -101,6 +123,8 @@ static int load(struct net *n, const char *path, bool aged, struct error **err)
 			if (nat_load(z->router->nat, json_object_get(nat, z->name), now) < 0)
 				rc = error_set(err, ERR_USAGE, "%s: zone %s: not a table of NAT", path, z->name);
 		}
+	if (rc == 0)
+		load_leases(n, json_object_get(root, "leases"));
 	json_decref(root);
 	return rc;
 }

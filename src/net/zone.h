@@ -63,6 +63,7 @@ struct port {
 	unsigned npieces;
 	bool dirty;
 	struct port *next_dirty;
+	int64_t leased; /* when DHCP last gave it its address, in seconds of the epoch; 0: never */
 	uint64_t rx_frames, rx_bytes, tx_frames, tx_bytes, dropped, spoofed, cut_frames;
 	/* faults.c: */
 	uint32_t id;		/* of its node */
@@ -129,7 +130,7 @@ struct net {
 	uint32_t origin; /* id of the node whose frame is on its way; 0: none's */
 	struct loop_src *retry; /* runs only while a port is not connected */
 	struct forward *forwards;
-	size_t nforwards;
+	size_t nforwards, reverse_forwards; /* the latter are among the former */
 	struct frags *frags;
 	struct loop_src *tick; /* each second */
 	uint64_t saved, save_after, advertise_after;
@@ -181,6 +182,8 @@ void router_free(struct router *r);
  * none. */
 size_t dhcp_answer(const struct port *p, const uint8_t *msg, size_t len, uint8_t *out, size_t cap,
 	bool *broadcast);
+/* Whether the answer gives the machine its address. */
+bool dhcp_leases(const uint8_t *answer, size_t len);
 
 /* dns.c: answer into out, or 0 when the question is for others (then *forward). cap is 1472 for UDP, more for TCP. */
 size_t dns_answer(const struct zone *z, const uint8_t *msg, size_t len, uint8_t *out, size_t cap,

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Requests about zones and routers: {"op":"zones"}; {"op":"nat","zone":Z}, the table of its router; {"op":"save","file":PATH},
+ * Requests about zones and routers: {"op":"zones"}; {"op":"nat","zone":Z}, the table of its router as state.c
+ * keeps it; {"op":"table","zone":Z,"from":N}, the same for people; {"op":"save","file":PATH},
  * {"op":"forwards"}; {"op":"forward","proto":..,"host":..,"host_port":..,"node":..,"port":..}, {"op":"unforward",..};
  * {"op":"load","file":PATH}: what lives longer than the process, see state.c.
  */
@@ -8,6 +9,7 @@
 #include "base/mem.h"
 #include "net/forwards.h"
 #include "net/nat.h"
+#include "net/tables.h"
 #include "net/zone.h"
 
 #include <string.h>
@@ -32,13 +34,14 @@ static json_t *nat_status(const struct nat *n)
 		(json_int_t)s.opened, "expired", (json_int_t)s.expired, "refused", refused);
 }
 
-static json_t *router_status(const struct zone *z)
+json_t *zone_router_status(const struct zone *z)
 {
 	const struct router *r = z->router;
 
 	if (r)
-		return json_pack("{s:s, s:s, s:o, s:o}", "to", r->to->name, "name", r->outer->node, "address", address(r->outer->ip), "nat",
-			r->nat ? nat_status(r->nat) : json_null());
+		return json_pack("{s:s, s:s, s:o, s:o, s:b, s:b, s:I}", "to", r->to->name, "name", r->outer->node, "address",
+			address(r->outer->ip), "nat", r->nat ? nat_status(r->nat) : json_null(), "filter6", r->filter6 != NULL, "pcp", r->pcp,
+			"dropped", (json_int_t)r->dropped);
 	return z->has_outside ? json_pack("{s:s}", "to", "host") : json_null();
 }
 
@@ -49,19 +52,26 @@ static json_t *zones(const struct net *n)
 	for (const struct zone *z = n->zones; z; z = z->next)
 		json_array_append_new(list, json_pack("{s:s, s:o, s:i, s:o, s:i, s:s, s:o}", "name", z->name, "network", address(z->prefix),
 			"prefix_length", (int)z->prefix_len, "gateway", address(z->gateway), "mtu", (int)z->mtu, "domain", z->domain, "router",
-			router_status(z)));
+			zone_router_status(z)));
 	return json_pack("{s:b, s:o}", "ok", 1, "zones", list);
+}
+
+static const struct zone *zone_named(const struct net *n, const char *zone, struct error **err)
+{
+	for (const struct zone *z = n->zones; z; z = z->next)
+		if (!strcmp(z->name, zone ? zone : ""))
+			return z;
+	error_set(err, ERR_NOT_FOUND, "there is no zone '%s'", zone ? zone : "");
+	return NULL;
 }
 
 static json_t *table(const struct net *n, const char *zone, struct error **err)
 {
-	const struct zone *z = n->zones;
+	const struct zone *z = zone_named(n, zone, err);
 
-	while (z && strcmp(z->name, zone ? zone : ""))
-		z = z->next;
 	if (!z)
-		error_set(err, ERR_NOT_FOUND, "there is no zone '%s'", zone ? zone : "");
-	else if (!z->router || !z->router->nat)
+		return NULL;
+	if (!z->router || !z->router->nat)
 		error_set(err, ERR_STATE, "zone %s has no NAT", z->name);
 	else
 		return json_pack("{s:b, s:o}", "ok", 1, "table", nat_save(z->router->nat, loop_now()));
@@ -78,9 +88,16 @@ json_t *zone_op(struct net *n, const char *op, const json_t *request, struct err
 		return zones(n);
 	if (!strcmp(op, "nat"))
 		return table(n, json_string_value(json_object_get(request, "zone")), err);
+	if (!strcmp(op, "table")) {
+		const struct zone *z = zone_named(n, json_string_value(json_object_get(request, "zone")), err);
+
+		return z ? table_op(z, request) : NULL;
+	}
 	if (!strcmp(op, "forwards") || !strcmp(op, "forward") || !strcmp(op, "unforward")) {
 		rc = op[0] == 'u' ? forward_remove(n, request, err) : op[7] ? 0 : forward_add(n, request, err);
-		n->saved = UINT64_MAX; /* to be written */
+		/* Whoever asked for it has been told: it stays, even when this process is killed now. */
+		if (rc == 0 && strcmp(op, "forwards"))
+			state_end(n);
 		return rc < 0 ? NULL : json_pack("{s:b, s:o}", "ok", 1, "forwards", forwards_json(n, false));
 	}
 	if (!save && strcmp(op, "load"))

@@ -6,5 +6,7 @@
 
 /* The answer to a request about zones, or NULL: with an error it has failed, without one the operation is somebody else's. */
 json_t *zone_op(struct net *n, const char *op, const json_t *request, struct error **err);
+/* Where the zone leads and by which router; null: nowhere. */
+json_t *zone_router_status(const struct zone *z);
 
 #endif

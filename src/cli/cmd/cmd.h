@@ -22,7 +22,7 @@ extern const struct command cmd_group_install, cmd_group_update, cmd_group_start
 	cmd_group_history, cmd_group_clog, cmd_group_ssh_config, cmd_group_inventory, cmd_group_graph,
 	cmd_group_test;
 extern const struct command cmd_net_show, cmd_net_link, cmd_net_cut, cmd_net_partition, cmd_net_heal, cmd_net_flap,
-	cmd_net_play, cmd_net_top, cmd_net_trace, cmd_net_capture, cmd_net_hosts, cmd_net_log, cmd_net_proxy;
+	cmd_net_forward_add, cmd_net_forward_remove, cmd_net_forward_list, cmd_net_play, cmd_net_top, cmd_net_trace, cmd_net_capture, cmd_net_hosts, cmd_net_log, cmd_net_proxy;
 
 struct group;
 /* The group that the first word names; its warnings are shown. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* croft net GROUP show, top, trace, hosts, log: what is seen of a group's network. */
+/* croft net GROUP top, trace, hosts, log: what is seen of a group's network. */
 #include "cli/cli.h"
 #include "cli/cmd/cmd.h"
 #include "cli/cmd/netask.h"
@@ -43,28 +43,12 @@ char *net_cmd_spec(const json_t *spec)
 	return b.len ? buf_steal(&b) : NULL;
 }
 
-/* ---- show ---- */
-
-static void print_zones(const json_t *list)
-{
-	static const char *const keys[] = { "zone", "prefix", "gateway", "outside", NULL };
-	static const char *const titles[] = { "ZONE", "PREFIX", "GATEWAY", "WAY OUT", NULL };
-	struct table *t = table_new(keys, titles);
-	json_t *z;
-	size_t i;
-
-	json_array_foreach(list, i, z) table_row(t,
-		(const char *const[]){ json_string_value(json_object_get(z, "name")), json_string_value(json_object_get(z, "prefix")),
-			json_string_value(json_object_get(z, "gateway")), json_is_true(json_object_get(z, "outside")) ? "yes" : "no" });
-	table_print(t);
-}
-
 static char *number(const json_t *j, const char *key)
 {
 	return xasprintf("%lld", (long long)json_integer_value(json_object_get(j, key)));
 }
 
-static char *link_cell(const json_t *port)
+char *net_cmd_link_cell(const json_t *port)
 {
 	_cleanup_free_ char *out = net_cmd_spec(json_object_get(port, "out")), *in = net_cmd_spec(json_object_get(port, "in"));
 
@@ -75,28 +59,7 @@ static char *link_cell(const json_t *port)
 	return xasprintf("%s%s%s%s%s", out ? "out: " : "", out ? out : "", out && in ? "; " : "", in ? "in: " : "", in ? in : "");
 }
 
-static void print_ports(const json_t *list)
-{
-	static const char *const keys[] = { "node", "zone", "address", "mac", "state", "sent", "received", "dropped", "link", NULL };
-	static const char *const titles[] = { "NODE", "ZONE", "ADDRESS", "MAC", "STATE", "SENT", "RECEIVED", "DROPPED", "LINK", NULL };
-	struct table *t = table_new(keys, titles);
-	json_t *p;
-	size_t i;
-
-	json_array_foreach(list, i, p)
-	{
-		_cleanup_free_ char *sent = number(p, "frames_from"), *received = number(p, "frames_to"), *dropped = number(p, "dropped"),
-				    *link = link_cell(p);
-
-		table_row(t, (const char *const[]){ json_string_value(json_object_get(p, "node")),
-				     json_string_value(json_object_get(p, "zone")), json_string_value(json_object_get(p, "address")),
-				     json_string_value(json_object_get(p, "mac")),
-				     json_is_true(json_object_get(p, "connected")) ? "connected" : "off", sent, received, dropped, link });
-	}
-	table_print(t);
-}
-
-static void print_cuts(const json_t *list)
+void net_cmd_print_cuts(const json_t *list)
 {
 	json_t *pair;
 	size_t i;
@@ -105,28 +68,6 @@ static void print_cuts(const json_t *list)
 		json_string_value(json_array_get(pair, 1)));
 	if (json_array_size(list))
 		putchar('\n');
-}
-
-static int show_run(const struct cmd_args *a, struct error **err)
-{
-	json_t *j = net_cmd_ask(a, json_pack("{s:s}", "op", "status"), err);
-	int rc = 0;
-
-	if (!j)
-		return -1;
-	json_object_del(j, "ok");
-	if (cli_format != FORMAT_TABLE) {
-		_cleanup_free_ char *text = json_dumps(j, 0);
-
-		rc = print_json(text, err);
-	} else {
-		print_zones(json_object_get(j, "zones"));
-		putchar('\n');
-		print_ports(json_object_get(j, "ports"));
-		print_cuts(json_object_get(json_object_get(j, "faults"), "cuts"));
-	}
-	json_decref(j);
-	return rc;
 }
 
 /* ---- top ---- */
@@ -169,7 +110,7 @@ static void print_rates(const json_t *now, const json_t *before, double seconds)
 				    *sent_bytes = per_second(p, was, "bytes_from", seconds, true),
 				    *received = per_second(p, was, "frames_to", seconds, false),
 				    *received_bytes = per_second(p, was, "bytes_to", seconds, true), *dropped = number(p, "dropped"),
-				    *link = link_cell(p);
+				    *link = net_cmd_link_cell(p);
 
 		table_row(t, (const char *const[]){ json_string_value(json_object_get(p, "node")),
 				     json_string_value(json_object_get(p, "zone")), sent, sent_bytes, received, received_bytes, dropped, link });
@@ -213,7 +154,7 @@ static int top_run(const struct cmd_args *a, struct error **err)
 		if (screen)
 			printf("\033[H\033[J");
 		print_rates(json_object_get(now, "ports"), json_object_get(before, "ports"), (double)ms / 1000);
-		print_cuts(json_object_get(json_object_get(now, "faults"), "cuts"));
+		net_cmd_print_cuts(json_object_get(json_object_get(now, "faults"), "cuts"));
 		fflush(stdout);
 		json_decref(before);
 		before = now;
@@ -335,14 +276,6 @@ static const struct opt log_opts[] = {
 	OPT_END,
 };
 
-const struct command cmd_net_show = {
-	.path = "net GROUP show",
-	.summary = "Show zones, ports, links and counters of a group's network",
-	.min_words = 1,
-	.max_words = 1,
-	.run = show_run,
-	.examples = "  croft net 2zone_sn show --format json",
-};
 const struct command cmd_net_top = {
 	.path = "net GROUP top",
 	.summary = "Show the traffic of each port, again and again",

@@ -10,5 +10,10 @@
 json_t *net_cmd_ask(const struct cmd_args *a, json_t *request, struct error **err);
 /* {"delay":"80ms"} as "delay 80ms"; new, NULL when there is nothing. */
 char *net_cmd_spec(const json_t *spec);
+/* net_forward.c: forwards as a table. */
+void net_cmd_print_forwards(const json_t *list);
+/* net_see.c: {"delay":"80ms"} of both directions of a port; new, NULL: nothing. */
+char *net_cmd_link_cell(const json_t *port);
+void net_cmd_print_cuts(const json_t *list);
 
 #endif

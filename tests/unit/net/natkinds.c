@@ -445,6 +445,40 @@ static void routed_zones(void **state)
 	assert_int_equal(wires_end(&dir), 0);
 }
 
+/* What `croft net show --table` reads: every flow once, however many pages. */
+static void the_table_shows_flows(void **state)
+{
+	struct datagram d;
+	size_t seen = 0;
+	json_t *next = json_integer(0);
+
+	for (unsigned port = 2000; port < 3200; port++)
+		udp_send(CLIENT, wires[CLIENT].ip, (uint16_t)port, wires[SERVER].ip, PORT_A, "?", 1);
+	wire_settle(CLIENT);
+	while (udp_receive(SERVER, &d, false))
+		;
+	for (int pages = 0; next; pages++) {
+		_cleanup_free_ char *request = xasprintf("{\"op\":\"table\",\"zone\":\"home\",\"from\":%lld}", (long long)json_integer_value(next)),
+				    *answer = wires_ask(request);
+		json_t *j = json_loads(answer, 0, NULL), *f;
+		size_t i;
+
+		json_array_foreach(json_object_get(j, "flows"), i, f)
+		{
+			seen++;
+			assert_string_equal(json_string_value(json_object_get(f, "proto")), "udp");
+			assert_memory_equal(json_string_value(json_object_get(f, "inside")), "10.1.0.10:", 10);
+			assert_string_equal(json_string_value(json_object_get(f, "remote")), "10.2.0.10:3478");
+			assert_in_range(json_integer_value(json_object_get(f, "seconds_left")), 1, 300);
+		}
+		json_decref(next);
+		next = json_incref(json_object_get(j, "next"));
+		json_decref(j);
+		assert_true(pages < 4);
+	}
+	assert_int_equal(seen, 1200);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -457,6 +491,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(maps_on_request, begin_home, wires_end),
 		cmocka_unit_test_setup_teardown(what_is_inside_cannot_be_named_from_outside, begin_home, wires_end),
 		cmocka_unit_test_setup_teardown(a_killed_process_goes_on_with_its_tables, begin_home, wires_end),
+		cmocka_unit_test_setup_teardown(the_table_shows_flows, begin_home, wires_end),
 		cmocka_unit_test(times_end_flows),
 		cmocka_unit_test(two_in_a_row),
 		cmocka_unit_test(routed_zones),
