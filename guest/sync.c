@@ -411,8 +411,52 @@ static int exchange(struct sync *s, const char *stage, const char *dir, int from
 	return link_below(s, to, from);
 }
 
-static int apply(struct sync *s, const char *stage, const char *dir)
+static bool is_there(const char *path)
 {
+	struct stat st;
+
+	return lstat(path, &st) == 0;
+}
+
+/*
+ * What was there before is kept under the name `old` until somebody says that all is well; one that is kept already is from before an
+ * attempt that did not end, and stays. Where nothing was, a link that leads nowhere says so.
+ */
+static int keep_old(const char *stage, const char *old)
+{
+	if (!old || is_there(old))
+		return stage ? remove_below(AT_FDCWD, stage) : 0;
+	return (stage ? rename(stage, old) : symlink("absent", old)) < 0 ? said("keep", old) : 0;
+}
+
+/* A single file, before it is replaced. */
+static int keep_file(const char *file, const char *old)
+{
+	if (is_there(old))
+		return 0;
+	return (is_there(file) ? link(file, old) : symlink("absent", old)) < 0 ? said("keep", old) : 0;
+}
+
+/* What is there goes, and what was kept takes its place. 3: nothing was kept. */
+static int back(const char *old, const char *path)
+{
+	struct stat st;
+
+	if (lstat(old, &st) < 0)
+		return errno == ENOENT ? 3 : said("stat", old);
+	if (S_ISLNK(st.st_mode))
+		return remove_below(AT_FDCWD, path) < 0 || unlink(old) < 0 ? said("remove", path) : 0;
+	if (S_ISDIR(st.st_mode) && is_there(path)) {
+		if (renameat2(AT_FDCWD, old, AT_FDCWD, path, RENAME_EXCHANGE) < 0)
+			return said("exchange", path);
+		return remove_below(AT_FDCWD, old) < 0 ? said("remove", old) : 0;
+	}
+	return rename(old, path) < 0 ? said("rename", old) : 0;
+}
+
+static int apply(struct sync *s, const char *stage, const char *dir, const char *old)
+{
+	bool exchanged = false;
 	int from = open(stage, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), to, r;
 	struct timespec times[2];
 	struct stat st;
@@ -420,8 +464,10 @@ static int apply(struct sync *s, const char *stage, const char *dir)
 	if (from < 0 || fstat(from, &st) < 0)
 		return said("open", stage);
 	to = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (to < 0 && errno == ENOENT)
-		return rename(stage, dir) < 0 ? said("rename", dir) : 0;
+	if (to < 0 && errno == ENOENT) {
+		close(from);
+		return (old && keep_old(NULL, old) < 0) || rename(stage, dir) < 0 ? said("rename", dir) : 0;
+	}
 	if (to < 0)
 		return said("open", dir);
 	times[0] = st.st_atim;
@@ -431,6 +477,7 @@ static int apply(struct sync *s, const char *stage, const char *dir)
 		r = -1;
 	} else {
 		r = exchange(s, stage, dir, from, to);
+		exchanged = r == 0;
 	}
 	if (r < 0 && (errno == EXDEV || errno == EINVAL || errno == EBUSY || errno == EPERM || errno == ENOSYS || errno == EMLINK)) {
 		/* What was linked into the stage for the exchange is the target's own: renaming it onto itself does nothing. */
@@ -443,7 +490,7 @@ static int apply(struct sync *s, const char *stage, const char *dir)
 		said("sync", dir);
 	close(from);
 	close(to);
-	return remove_below(AT_FDCWD, stage) < 0 ? -1 : r;
+	return (exchanged ? keep_old(stage, old) : remove_below(AT_FDCWD, stage)) < 0 ? -1 : r;
 }
 
 /* The paths lie in s.text. */
@@ -454,15 +501,24 @@ static void keep_nothing(void *path)
 int sync_main(int argc, char **argv)
 {
 	struct sync s = { 0 };
+	const char *old = NULL;
 	int r;
 
 	umask(0);
+	if (strcmp(argv[1], "--sync-keep") == 0 && argc == 4)
+		return keep_file(argv[2], argv[3]) < 0;
+	if (strcmp(argv[1], "--sync-back") == 0 && argc == 4)
+		return (r = back(argv[2], argv[3])) < 0 ? 1 : r;
 	if (strcmp(argv[1], "--sync-list") == 0 && (argc == 3 || argc == 4))
 		return list_main(argv[2], argc == 4 ? argv[3] : NULL);
 	if (strcmp(argv[1], "--sync-apply") != 0 || argc < 4)
 		return 2;
-	s.delete = argc > 4 && strcmp(argv[4], "--delete") == 0;
-	r = s.delete && read_keep(&s) < 0 ? said("read", "stdin") : apply(&s, argv[2], argv[3]);
+	for (int i = 4; i < argc; i++) {
+		s.delete |= strcmp(argv[i], "--delete") == 0;
+		if (strcmp(argv[i], "--old") == 0 && i + 1 < argc)
+			old = argv[++i];
+	}
+	r = s.delete && read_keep(&s) < 0 ? said("read", "stdin") : apply(&s, argv[2], argv[3], old);
 	tdestroy(s.keep, keep_nothing);
 	free(s.text);
 	return r < 0;

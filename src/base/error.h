@@ -20,6 +20,7 @@ enum error_class {
 	ERR_FAILED = 1,	  /* it was tried and did not work */
 	ERR_USAGE = 2,	  /* wrong use: option, argument, document */
 	ERR_NOT_FOUND = 3,/* no such machine, image, group, file */
+	ERR_SOME = 3,	  /* of several members some failed, each was told; others did not */
 	ERR_STATE = 4,	  /* refused because of state: running, exists, in use */
 	ERR_TIMEOUT = 124,
 	ERR_INTR = 130,	  /* SIGINT or SIGTERM */

@@ -87,6 +87,8 @@ const struct command *const commands[] = {
 	&cmd_group_backup,
 	&cmd_group_clean_vms,
 	&cmd_group_list,
+	&cmd_ops_list,
+	&cmd_ops_rollback,
 	&cmd_net_show,
 	&cmd_net_link,
 	&cmd_net_cut,

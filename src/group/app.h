@@ -90,7 +90,10 @@ int group_app_lock(const struct group *g, struct error **err);
 
 /* On a node, by a worker. Output goes to w's lines; a status other than 0 is an error that holds the last of them. */
 int app_run(const struct app *a, const char *command, struct agent *agent, struct worker *w, struct error **err);
-int app_push(const struct app *a, bool bin, bool force, struct agent *agent, struct worker *w, struct error **err);
+/* What it replaces is kept until app_push_done, or app_take_back: 1 when the files are as they were, 0 when nothing had been replaced. */
+int app_push(const struct app *a, bool bin, bool force, struct agent *agent, struct worker *w, bool *changed, struct error **err);
+int app_push_done(const struct app *a, bool bin, struct agent *agent, struct error **err);
+int app_take_back(const struct app *a, bool bin, struct agent *agent, struct error **err);
 int app_wait_ready(const struct app *a, struct agent *agent, struct worker *w, struct error **err);
 /* Notes in the node's history what was done; failing to do so is only said. */
 void app_note(const struct app *a, struct agent *agent, const char *what, int status, int ms);

@@ -287,6 +287,9 @@ int app_builds_run(const struct app_builds *b, size_t round, bool force, struct 
 		_cleanup_free_ char *dir = path_join(b->v[0].a->g->record, "apps");
 
 		rc = file_mkdirs(dir, 0700, err) < 0 ? -1 : work_run(all, n, "build", err);
+		/* Nothing has been done on any member yet. */
+		if (rc < 0 && (*err)->cls == ERR_SOME)
+			(*err)->cls = ERR_FAILED;
 	}
 	for (size_t i = 0; i < n; i++)
 		free(labels[i]);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The commands install, update, start, stop, uninstall, exec and history of a group's apps. */
 #include "app_state.h"
+#include "ops.h"
 
 #include "base/cleanup.h"
 #include "base/file.h"
@@ -22,7 +23,7 @@ struct part {
 	size_t napps;
 	const char *command;
 	bool push, bin, force, ready;
-	struct strv params;
+	struct buf said; /* of the worker: a line for each app whose files it changed */
 };
 
 struct agent *group_reach(const struct group *g, const struct group_node *n, struct error **err)
@@ -50,6 +51,30 @@ static int mark(const struct app *a, const char *command, struct agent *agent, s
 	return 0;
 }
 
+static int push(const struct part *p, const struct app *a, struct agent *agent, struct worker *w, struct error **err)
+{
+	bool changed = false;
+	int rc = app_push(a, p->bin, p->force, agent, w, &changed, err);
+
+	if (changed)
+		worker_result(w, "changed\n");
+	return rc;
+}
+
+/* A command has failed on files that it has not accepted: those from before are put back. What went wrong stays the error. */
+static int take_back(const struct part *p, const struct app *a, struct agent *agent, struct error **err)
+{
+	_cleanup_error_ struct error *e = NULL;
+
+	if ((*err)->cls == ERR_INTR)
+		return -1;
+	if (app_take_back(a, p->bin, agent, &e) > 0)
+		error_hint(err, "the files of %s on %s are as they were before", a->name, p->n->name);
+	if (e)
+		log_warn("%s: %s: its files could not be put back: %s", p->n->name, a->name, e->msg);
+	return -1;
+}
+
 static int work_part(struct worker *w, void *arg, struct error **err)
 {
 	const struct part *p = arg;
@@ -69,10 +94,11 @@ static int work_part(struct worker *w, void *arg, struct error **err)
 				return -1;
 			continue;
 		}
-		if (p->push && app_push(a, p->bin, p->force, agent, w, err) < 0)
+		if (p->push && push(p, a, agent, w, err) < 0)
 			return -1;
-		if (app_run(a, p->command, agent, w, err) < 0 || (p->ready && app_wait_ready(a, agent, w, err) < 0) ||
-			mark(a, p->command, agent, err) < 0)
+		if (app_run(a, p->command, agent, w, err) < 0)
+			return p->push ? take_back(p, a, agent, err) : -1;
+		if ((p->ready && app_wait_ready(a, agent, w, err) < 0) || mark(a, p->command, agent, err) < 0)
 			return -1;
 		strv_add(&names, a->name);
 	}
@@ -87,6 +113,7 @@ struct choice {
 	size_t level, round;
 	const struct app_builds *builds;
 	const char *build; /* command of the host, or NULL */
+	struct strv *changed; /* nodes whose files were changed; or NULL */
 };
 
 static bool chosen(const struct app_set *s, const struct app *a, const struct choice *c)
@@ -117,13 +144,17 @@ static int run_parts(const struct group *g, const struct app_set *s, const struc
 				p->apps[p->napps++] = a;
 		}
 		if (p->napps)
-			all[n++] = (struct work){ .label = p->n->name, .arg = p, .fn = work_part };
+			all[n++] = (struct work){ .label = p->n->name, .arg = p, .fn = work_part, .result = &p->said };
 		else
 			free(p->apps);
 	}
 	rc = n ? work_run(all, n, c->command, err) : 0;
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
+		if (c->changed && parts[i].said.len && !strv_has(c->changed, parts[i].n->name))
+			strv_add(c->changed, parts[i].n->name);
+		buf_free(&parts[i].said);
 		free(parts[i].apps);
+	}
 	free(parts);
 	free(all);
 	return rc;
@@ -154,10 +185,52 @@ int group_app_lock(const struct group *g, struct error **err)
 	return fd < 0 ? error_wrap(err, "group %s: another command works on its apps", g->name) : fd;
 }
 
+/* What was kept of the old files goes, now that all is well everywhere. */
+static int forget_old(struct worker *w, void *arg, struct error **err)
+{
+	const struct part *p = arg;
+	_cleanup_agent_ struct agent *agent = group_reach(p->apps[0]->g, p->n, err);
+
+	for (size_t i = 0; agent && i < p->napps; i++)
+		if (app_push_done(p->apps[i], p->bin, agent, err) < 0)
+			return -1;
+	return agent ? 0 : -1;
+}
+
+static int forget_all_old(const struct group *g, const struct app_set *s, bool bin, const struct strv *changed, struct error **err)
+{
+	struct part *parts = xcalloc(g->nnodes + 1, sizeof(*parts));
+	struct work *all = xcalloc(g->nnodes + 1, sizeof(*all));
+	size_t n = 0;
+	int rc;
+
+	for (size_t i = 0; i < g->nnodes; i++) {
+		struct part *p = &parts[n];
+
+		if (!op_resumed() && !strv_has(changed, g->nodes[i].name))
+			continue;
+		*p = (struct part){ .n = &g->nodes[i], .bin = bin, .apps = xcalloc(s->n + 1, sizeof(struct app *)) };
+		for (size_t k = 0; k < s->n; k++)
+			if (s->v[k]->n == p->n)
+				p->apps[p->napps++] = s->v[k];
+		if (p->napps)
+			all[n++] = (struct work){ .label = p->n->name, .arg = p, .fn = forget_old };
+		else
+			free(p->apps);
+	}
+	rc = work_ask(all, n, err);
+	for (size_t i = 0; i < n; i++)
+		free(parts[i].apps);
+	free(parts);
+	free(all);
+	return rc;
+}
+
 int app_set_deploy(const struct group *g, const struct app_set *s, bool update, bool force, struct error **err)
 {
+	_cleanup_strv_ struct strv changed = STRV_INIT;
 	struct choice c = { .command = update ? "update" : "install", .push = true, .bin = update, .force = force,
-		.build = update ? "build" : "build_all" };
+		.build = update ? "build" : "build_all", .changed = &changed };
 	struct app_builds b = { 0 };
 	int rc = app_builds(s, c.build, update, &b, err);
 
@@ -167,8 +240,22 @@ int app_set_deploy(const struct group *g, const struct app_set *s, bool update, 
 		if (rc == 0)
 			rc = run_parts(g, s, &c, err);
 	}
+	if (rc == 0)
+		rc = forget_all_old(g, s, update, &changed, err);
 	app_builds_free(&b);
 	return rc;
+}
+
+static struct op *begin(const struct group *g, const char *verb, const struct app_set *s, const struct strv *apps)
+{
+	struct op *op = op_begin(g->name, verb);
+
+	for (size_t i = 0; i < s->n; i++)
+		op_member(op, s->v[i]->n->name, "");
+	for (size_t i = 0; apps && i < apps->len; i++)
+		if (!strv_has(&op->words, apps->v[i]))
+			strv_add(&op->words, apps->v[i]);
+	return op;
 }
 
 int group_app_deploy(const struct group *g, const char *node, const struct strv *apps, bool update, bool force, struct error **err)
@@ -177,8 +264,11 @@ int group_app_deploy(const struct group *g, const char *node, const struct strv 
 	struct app_set s = { 0 };
 	int rc = -1;
 
-	if (app_select(g, node, apps, &s, err) == 0 && (lock = group_app_lock(g, err)) >= 0)
-		rc = app_set_deploy(g, &s, update, force, err);
+	if (app_select(g, node, apps, &s, err) == 0 && (lock = group_app_lock(g, err)) >= 0) {
+		struct op *op = begin(g, update ? "update" : "install", &s, apps);
+
+		rc = op_end(op, op_write(op, err) < 0 ? -1 : app_set_deploy(g, &s, update, force, err), err);
+	}
 	app_set_free(&s);
 	return rc;
 }
@@ -207,7 +297,13 @@ int group_app_do(const struct group *g, const char *node, const struct strv *app
 
 	if (app_select(g, node, apps, &s, err) == 0 && (lock = group_app_lock(g, err)) >= 0 && (rc = some_have(&s, command, err)) == 0)
 		rc = error_set(err, ERR_NOT_FOUND, "none of these apps has a command '%s'", command);
-	rc = rc > 0 ? app_set_do(g, &s, command, err) : -1;
+	if (rc > 0) {
+		struct op *op = begin(g, command, &s, apps);
+
+		rc = op_end(op, op_write(op, err) < 0 ? -1 : app_set_do(g, &s, command, err), err);
+	} else {
+		rc = -1;
+	}
 	app_set_free(&s);
 	return rc;
 }

@@ -122,14 +122,14 @@ static void on_progress(void *arg, uint64_t done, uint64_t total)
 	worker_state(m->w, "%s: %" PRIu64 " MiB sent", m->name, done >> 20);
 }
 
-int app_push(const struct app *a, bool bin, bool force, struct agent *agent, struct worker *w, struct error **err)
+int app_push(const struct app *a, bool bin, bool force, struct agent *agent, struct worker *w, bool *changed, struct error **err)
 {
 	const char *from = bin ? a->source_bin : a->source, *to = bin ? a->target_bin : a->target;
 	_cleanup_free_ char *dir = xasprintf("%s/apps/%s", a->g->record, a->n->name),
 			    *memory_path = xasprintf("%s/%s.%s", dir, a->name, bin ? "bin" : "source");
 	_cleanup_buf_ struct buf memory = BUF_INIT, before = BUF_INIT;
 	struct moving m = { .w = w, .name = a->name };
-	struct agent_sync s = { .owner = a->owner, .delete = a->delete && !bin, .keep = (const char *const *)a->keep.v, .memory = &memory,
+	struct agent_sync s = { .owner = a->owner, .delete = a->delete && !bin, .keep = (const char *const *)a->keep.v, .memory = &memory, .keep_old = true,
 		.progress = on_progress, .arg = &m };
 	uint64_t start = loop_now();
 
@@ -144,6 +144,7 @@ int app_push(const struct app *a, bool bin, bool force, struct agent *agent, str
 	worker_state(w, "%s: comparing", a->name);
 	if (agent_sync(agent, from, to, &s, err) < 0)
 		return error_wrap(err, "app %s", a->name);
+	*changed = s.changed;
 	if (s.sent)
 		app_note(a, agent, "push", 0, ms_since(start));
 	if ((before.len != memory.len || memcmp(buf_str(&before), buf_str(&memory), memory.len)) &&
@@ -151,6 +152,23 @@ int app_push(const struct app *a, bool bin, bool force, struct agent *agent, str
 		return -1;
 	worker_state(w, "%s: %" PRIu64 " of %" PRIu64 " files sent", a->name, s.sent, s.files);
 	return 0;
+}
+
+int app_push_done(const struct app *a, bool bin, struct agent *agent, struct error **err)
+{
+	const char *from = bin ? a->source_bin : a->source, *to = bin ? a->target_bin : a->target;
+
+	return from && to ? agent_sync_done(agent, from, to, err) : 0;
+}
+
+int app_take_back(const struct app *a, bool bin, struct agent *agent, struct error **err)
+{
+	const char *from = bin ? a->source_bin : a->source, *to = bin ? a->target_bin : a->target;
+	int rc = from && to ? agent_sync_back(agent, from, to, err) : 0;
+
+	if (rc > 0)
+		app_note(a, agent, "rollback", 0, 0);
+	return rc;
 }
 
 /* ---- ready ---- */

@@ -6,6 +6,7 @@
 #include "base/path.h"
 #include "internal.h"
 #include "net/net.h"
+#include "ops.h"
 
 #include <dirent.h>
 #include <string.h>
@@ -72,8 +73,20 @@ static int members_of(const char *name, struct strv *ret, struct error **err)
 	return machine_names(name, ret, err);
 }
 
+static bool is_running(const char *full)
+{
+	_cleanup_error_ struct error *e = NULL;
+	_cleanup_machine_ struct machine *m = machine_open(full, &e);
+	enum machine_state s = m ? machine_state(m) : MACHINE_STOPPED;
+
+	return s != MACHINE_STOPPED && s != MACHINE_CRASHED;
+}
+
 int group_down(const char *name, int timeout_ms, struct error **err)
 {
+	struct op *op;
+	int rc;
+
 	_cleanup_free_ char *net_dir = group_net_dir(name);
 	_cleanup_strv_ struct strv members = STRV_INIT;
 	_cleanup_close_ int lock = -1;
@@ -83,9 +96,15 @@ int group_down(const char *name, int timeout_ms, struct error **err)
 	if (!members.len && !group_exists(name))
 		return 0;
 	lock = group_lock(name, err);
-	if (lock < 0 || for_all(name, &members, timeout_ms, stop_one, err) < 0)
+	if (lock < 0)
 		return -1;
-	return net_stop(net_dir, err) < 0 ? error_wrap(err, "group %s: network", name) : 0;
+	op = op_begin(name, "down");
+	for (size_t i = 0; i < members.len; i++)
+		op_member(op, path_basename(members.v[i]), is_running(members.v[i]) ? "running" : "stopped");
+	rc = op_write(op, err) < 0 ? -1 : for_all(name, &members, timeout_ms, stop_one, err);
+	if (rc == 0 && net_stop(net_dir, err) < 0)
+		rc = error_wrap(err, "group %s: network", name);
+	return op_end(op, rc, err);
 }
 
 /* What is left of DATA/machines/NAME when its members are gone; a machine of that name is somebody else's. */
@@ -140,5 +159,5 @@ int group_clean(const char *name, struct error **err)
 		return -1;
 	if (net_stop(net_dir, err) < 0)
 		return error_wrap(err, "group %s: network", name);
-	return remove_rest(name, err) < 0 ? -1 : remove_record(name, err);
+	return remove_rest(name, err) < 0 || ops_forget(name, err) < 0 ? -1 : remove_record(name, err);
 }

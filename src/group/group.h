@@ -135,6 +135,7 @@ struct group_up_opts {
 	const char *accel;   /* as machine_start */
 	bool machines_only;  /* start_vms: existing machines, no commands; a machine that isn't there is an error */
 	bool apps;	     /* apps that are not installed, or not started, are */
+	const struct strv *only; /* with machines_only: these nodes; NULL: all */
 	bool prune;	     /* machines and apps that the file names no longer are removed */
 };
 /*

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "apply.h"
+#include "ops.h"
 
 #include "base/cleanup.h"
 #include "base/file.h"
@@ -196,7 +197,7 @@ static int bring_all_up(struct group *g, const struct group_up_opts *o, struct e
 
 	for (size_t i = 0; i < g->nnodes; i++) {
 		/* What the file names no longer is left as it is; `start_vms` is about what is there. */
-		if (g->nodes[i].gone && !o->machines_only)
+		if ((g->nodes[i].gone && !o->machines_only) || (o->only && !strv_has(o->only, g->nodes[i].name)))
 			continue;
 		m[n] = (struct member){ g, &g->nodes[i], o, net_dir };
 		work[n] = (struct work){ .label = g->nodes[i].name, .arg = &m[n], .fn = bring_up };
@@ -245,11 +246,32 @@ static void tell(const struct group *g, const struct group_up_opts *o, size_t fi
 			log_info("%s: %s", g->nodes[i].name, g->nodes[i].taken);
 }
 
+static const char *state_before(const struct group_node *n)
+{
+	_cleanup_error_ struct error *e = NULL;
+	_cleanup_machine_ struct machine *m = group_node_exists(n) ? machine_open(n->full, &e) : NULL;
+	enum machine_state s = m ? machine_state(m) : MACHINE_STOPPED;
+
+	return !group_node_exists(n) ? "absent" : s == MACHINE_STOPPED || s == MACHINE_CRASHED ? "stopped" : "running";
+}
+
+static int up_locked(struct group *g, const struct group_up_opts *o, struct error **err)
+{
+	if ((o->prune && group_prune(g, err) < 0) || group_write_record(g, err) < 0 || bring_all_up(g, o, err) < 0)
+		return -1;
+	if (o->machines_only)
+		return 0;
+	if ((o->prune && group_prune_apps(g, err) < 0) || (o->apps && group_apply_apps(g, err) < 0))
+		return -1;
+	return o->prune || !group_has_gone(g) ? group_write_applied(g, err) : 0;
+}
+
 int group_up(struct group *g, const struct group_up_opts *o, struct error **err)
 {
 	static const struct group_up_opts none;
 	size_t warned = g->warnings.len;
 	_cleanup_close_ int lock = -1;
+	struct op *op;
 
 	if (!o)
 		o = &none;
@@ -257,11 +279,11 @@ int group_up(struct group *g, const struct group_up_opts *o, struct error **err)
 		return -1;
 	tell(g, o, warned);
 	lock = group_lock(g->name, err);
-	if (lock < 0 || (o->prune && group_prune(g, err) < 0) || group_write_record(g, err) < 0 || bring_all_up(g, o, err) < 0)
+	if (lock < 0)
 		return -1;
-	if (o->machines_only)
-		return 0;
-	if ((o->prune && group_prune_apps(g, err) < 0) || (o->apps && group_apply_apps(g, err) < 0))
-		return -1;
-	return o->prune || !group_has_gone(g) ? group_write_applied(g, err) : 0;
+	op = op_begin(g->name, o->machines_only ? "start_vms" : "up");
+	for (size_t i = 0; i < g->nnodes; i++)
+		if (o->machines_only ? !o->only || strv_has(o->only, g->nodes[i].name) : !g->nodes[i].gone)
+			op_member(op, g->nodes[i].name, state_before(&g->nodes[i]));
+	return op_end(op, op_write(op, err) < 0 ? -1 : up_locked(g, o, err), err);
 }

@@ -17,6 +17,7 @@
 #include "base/progress.h"
 #include "conf/settings.h"
 #include "internal.h"
+#include "ops.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -271,6 +272,8 @@ static void end(struct worker *w)
 			work_report(w->work->label, w->error);
 	}
 	progress_end(STEAL(w->progress), "done");
+	if (!w->quiet)
+		op_note(w->work->label, w->failed);
 	buf_free(&w->in);
 	buf_free(&w->text);
 }
@@ -324,6 +327,8 @@ static int sum_up(struct worker *w, size_t n, const char *what, struct error **e
 	}
 	if (!names.len)
 		return 0;
+	if (names.len < n)
+		cls = ERR_SOME;
 	list = strv_join(&names, ", ");
 	return error_set(err, cls, "%s: %zu of %zu failed: %s", what, names.len, n, list);
 }

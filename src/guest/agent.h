@@ -81,11 +81,19 @@ struct agent_sync {
 	bool delete;		   /* what src hasn't got goes, but for `keep` */
 	const char *const *keep;   /* paths below dst that are never deleted; or NULL */
 	struct buf *memory;	   /* of the last sync with this dst; replaced. Empty: everything is sent */
+	bool keep_old;		   /* what is replaced is kept until agent_sync_done or agent_sync_back */
 	void (*progress)(void *arg, uint64_t done, uint64_t total);
 	void *arg;
 	uint64_t files, sent, bytes; /* out: files in src; those sent; their bytes */
+	bool changed;		     /* out: something was replaced */
 };
 int agent_sync(struct agent *a, const char *src, const char *dst, struct agent_sync *o, struct error **err);
+/*
+ * After a sync with keep_old: what was there before takes its place again, or goes for good. back: 1, or 0 when nothing was kept
+ * (nothing was replaced, or the folder could not be exchanged).
+ */
+int agent_sync_back(struct agent *a, const char *src, const char *dst, struct error **err);
+int agent_sync_done(struct agent *a, const char *src, const char *dst, struct error **err);
 
 /* Facts of the guest as a JSON object: version, hostname, kernel, os, boot id, interfaces with addresses, uptime. New string. */
 char *agent_facts(struct agent *a, int timeout_ms, struct error **err);

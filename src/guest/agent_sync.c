@@ -311,9 +311,39 @@ static int keep_file(struct sync *s, struct error **err)
 	return STEAL_FD(fd);
 }
 
+/* Beside dst, under a name that says what it is. */
+static char *beside(const char *dst, const char *what)
+{
+	_cleanup_free_ char *dir = path_dirname(dst);
+
+	return xasprintf("%s/.croft-%s-%s", strcmp(dir, "/") ? dir : "", what, path_basename(dst));
+}
+
+static char *old_path(const char *dst)
+{
+	return beside(dst, "old");
+}
+
+/* One of the guest program's own verbs; its status, or -1. */
+static int guest_verb(struct agent *a, const char *const *argv, struct error **err)
+{
+	_cleanup_buf_ struct buf said = BUF_INIT;
+	struct agent_exec x = AGENT_EXEC_INIT;
+	int status = 0;
+
+	x.argv = argv;
+	x.err = &said;
+	x.timeout_ms = APPLY_MS;
+	if (agent_exec(a, &x, &status, err) < 0)
+		return -1;
+	return status == 0 || status == 3 ? status : error_set(err, ERR_FAILED, "%s: %s", argv[2], buf_str(&said));
+}
+
 static int apply(struct sync *s, struct agent *a, const char *stage, const char *dst, struct error **err)
 {
-	const char *argv[] = { "croft-guest", "--sync-apply", stage, dst, s->o->delete ? "--delete" : NULL, NULL };
+	const char *argv[8] = { "croft-guest", "--sync-apply", stage, dst };
+	_cleanup_free_ char *old = old_path(dst);
+	size_t n = 4;
 	_cleanup_close_ int keep = s->o->delete ? keep_file(s, err) : -1;
 	_cleanup_buf_ struct buf said = BUF_INIT;
 	struct agent_exec x = AGENT_EXEC_INIT;
@@ -321,6 +351,12 @@ static int apply(struct sync *s, struct agent *a, const char *stage, const char 
 
 	if (s->o->delete && keep < 0)
 		return -1;
+	if (s->o->delete)
+		argv[n++] = "--delete";
+	if (s->o->keep_old) {
+		argv[n++] = "--old";
+		argv[n++] = old;
+	}
 	x.argv = argv;
 	x.in_fd = keep;
 	x.err = &said;
@@ -361,19 +397,25 @@ static int send_changes(struct sync *s, struct agent *a, const char *src, const 
 	c.arg = s->o->arg;
 	c.want = folder ? want : NULL;
 	c.want_arg = s;
-	if (!folder)
+	if (!folder) {
+		_cleanup_free_ char *old = old_path(dst);
+
+		if (s->o->keep_old && guest_verb(a, (const char *const[]){ "croft-guest", "--sync-keep", dst, old, NULL }, err) < 0)
+			return -1;
 		return agent_push(a, src, dst, &c, err);
+	}
 	return agent_push(a, src, stage, &c, err) < 0 || apply(s, a, stage, dst, err) < 0 ? -1 : 0;
 }
 
 int agent_sync(struct agent *a, const char *src, const char *dst, struct agent_sync *o, struct error **err)
 {
-	_cleanup_free_ char *clean = xstrdup(dst), *dir = NULL, *stage = NULL, *real = realpath(src, NULL);
+	_cleanup_free_ char *clean = xstrdup(dst), *stage = NULL, *real = realpath(src, NULL);
 	struct sync s = { .o = o, .here = { .free_value = entry_free } };
 	const struct entry *own, *there;
 	int rc = -1;
 
 	o->files = o->sent = o->bytes = 0;
+	o->changed = false;
 	if (!real)
 		return error_errno(err, errno, "%s", src);
 	s.root = real;
@@ -381,8 +423,7 @@ int agent_sync(struct agent *a, const char *src, const char *dst, struct agent_s
 		clean[n - 1] = '\0';
 	if (clean[0] != '/' || !clean[1])
 		return error_set(err, ERR_USAGE, "%s: the target must be an absolute path other than /", dst);
-	dir = path_dirname(clean);
-	stage = xasprintf("%s/.croft-sync-%s", strcmp(dir, "/") ? dir : "", path_basename(clean));
+	stage = beside(clean, "sync");
 	if (list_guest(&s, a, clean, stage, err) == 0 && scan(&s, AT_FDCWD, real, "", err) == 0) {
 		own = map_get(&s.here, "");
 		there = map_get(&s.there, "");
@@ -396,7 +437,8 @@ int agent_sync(struct agent *a, const char *src, const char *dst, struct agent_s
 		read_memory(&s);
 		compare(&s);
 		rc = 0;
-		if (s.changed.len || s.absent || surplus(&s)) {
+		o->changed = s.changed.len || s.absent || surplus(&s);
+		if (o->changed) {
 			rc = send_changes(&s, a, real, clean, stage, err);
 			if (rc == 0)
 				rc = list_guest(&s, a, clean, NULL, err);
@@ -406,4 +448,41 @@ int agent_sync(struct agent *a, const char *src, const char *dst, struct agent_s
 	}
 	sync_clear(&s);
 	return rc;
+}
+
+/* Where a sync of src to dst has put it, as agent_sync chooses it; and what it has kept there. */
+static int places(struct agent *a, const char *src, const char *dst, char **path, char **old, struct error **err)
+{
+	_cleanup_free_ char *clean = xstrdup(dst);
+	struct agent_exec x = AGENT_EXEC_INIT;
+	int status = 1;
+
+	for (size_t n = strlen(clean); n > 1 && clean[n - 1] == '/'; n--)
+		clean[n - 1] = '\0';
+	x.argv = (const char *const[]){ "test", "-d", clean, NULL };
+	x.timeout_ms = LIST_MS;
+	if (!file_is_dir(src) && agent_exec(a, &x, &status, err) < 0)
+		return -1;
+	*path = status ? STEAL(clean) : path_join(clean, path_basename(src));
+	*old = old_path(*path);
+	return 0;
+}
+
+int agent_sync_back(struct agent *a, const char *src, const char *dst, struct error **err)
+{
+	_cleanup_free_ char *path = NULL, *old = NULL;
+	int rc = places(a, src, dst, &path, &old, err);
+
+	if (rc == 0)
+		rc = guest_verb(a, (const char *const[]){ "croft-guest", "--sync-back", old, path, NULL }, err);
+	return rc < 0 ? -1 : rc == 0;
+}
+
+int agent_sync_done(struct agent *a, const char *src, const char *dst, struct error **err)
+{
+	_cleanup_free_ char *path = NULL, *old = NULL;
+
+	if (places(a, src, dst, &path, &old, err) < 0)
+		return -1;
+	return guest_verb(a, (const char *const[]){ "rm", "-rf", old, NULL }, err) < 0 ? -1 : 0;
 }
