@@ -59,6 +59,8 @@ struct guest {
 	bool pid1;
 	bool ready;	/* commands may run: before, only HELLO is answered */
 	uint64_t greet_at; /* ms: when to say HELLO without being asked */
+	uint64_t provoke_at; /* ms: when to make the host connect anew, because it did not answer; 0: never */
+	unsigned provoked;   /* how often already */
 	struct frame_decoder in;
 	uint8_t *out;
 	size_t out_cap, out_start, out_end;
@@ -98,6 +100,8 @@ bool stream_has(const struct stream *s, uint8_t key);
 
 /* out.c */
 int out_frame(struct guest *g, const struct frame *f);
+/* Bytes that are no frame. */
+int out_bytes(struct guest *g, const uint8_t *data, size_t n);
 size_t out_waiting(const struct guest *g);
 /* Where to put payload for DATA of s, and how much (*n); NULL when the port is busy or there is no credit. */
 uint8_t *out_begin(struct guest *g, struct stream *s, size_t *n);

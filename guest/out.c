@@ -50,6 +50,17 @@ int out_frame(struct guest *g, const struct frame *f)
 	return 0;
 }
 
+int out_bytes(struct guest *g, const uint8_t *data, size_t n)
+{
+	uint8_t *p = out_room(g, n);
+
+	if (!p)
+		return -1;
+	memcpy(p, data, n);
+	g->out_end += n;
+	return 0;
+}
+
 uint8_t *out_begin(struct guest *g, struct stream *s, size_t *n)
 {
 	uint8_t *p;

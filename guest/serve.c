@@ -19,6 +19,8 @@
 #include <unistd.h>
 
 #define GREET_AFTER_MS 100
+#define ANSWER_MS 2000 /* for the host to answer a HELLO */
+#define PROVOKE_MAX 5
 #define IN_BUFFER (256 * 1024)
 
 int serve_init(struct guest *g)
@@ -62,7 +64,24 @@ static void greet(struct guest *g, bool answer)
 			     .length = (uint32_t)n,
 			     .data = p });
 	g->greeted = true;
+	g->provoke_at = answer || g->socket || g->provoked == PROVOKE_MAX ? 0 : now_ms() + ((uint64_t)ANSWER_MS << g->provoked);
+	if (answer)
+		g->provoked = 0;
 	out_flush(g);
+}
+
+/* Our HELLO was not answered: the host is in the middle of a frame that nobody will end, or there is no helper. */
+static void provoke(struct guest *g)
+{
+	static const uint8_t zeros[FRAME_MAX];
+
+	g->provoke_at = 0;
+	if (out_waiting(g)) /* nobody reads at all */
+		return;
+	if (out_bytes(g, zeros, sizeof(zeros)) < 0)
+		return;
+	g->provoked++;
+	greet(g, false);
 }
 
 /* SIGIO is for the time without a host side only: else each arriving page would raise it. */
@@ -80,6 +99,7 @@ static void disconnected(struct guest *g)
 	stream_end_all(g);
 	out_drop(g);
 	g->connected = g->greeted = false;
+	g->provoke_at = 0;
 }
 
 static void connected(struct guest *g)
@@ -302,7 +322,18 @@ static int port_turn(struct guest *g, short revents)
 		return reopen(g);
 	if (g->connected && !g->greeted && now_ms() >= g->greet_at)
 		greet(g, false);
+	if (g->provoke_at && now_ms() >= g->provoke_at)
+		provoke(g);
 	return 0;
+}
+
+static void wait_until(uint64_t when, int *timeout_ms)
+{
+	uint64_t now = now_ms();
+	int left = when > now ? (int)(when - now) : 0;
+
+	if (*timeout_ms < 0 || left < *timeout_ms)
+		*timeout_ms = left;
 }
 
 int serve_turn(struct guest *g, int timeout_ms, struct pollfd *extra, size_t nextra)
@@ -325,13 +356,10 @@ int serve_turn(struct guest *g, int timeout_ms, struct pollfd *extra, size_t nex
 			n += s->ops->wait(g, s, fds + n, &timeout_ms);
 	}
 	first[i] = n;
-	if (g->connected && !g->greeted) {
-		uint64_t now = now_ms();
-		int left = g->greet_at > now ? (int)(g->greet_at - now) : 0;
-
-		if (timeout_ms < 0 || left < timeout_ms)
-			timeout_ms = left;
-	}
+	if (g->connected && !g->greeted)
+		wait_until(g->greet_at, &timeout_ms);
+	else if (g->provoke_at)
+		wait_until(g->provoke_at, &timeout_ms);
 	/* In case that a kernel does not raise SIGIO. */
 	if (g->port >= 0 && !g->connected && (timeout_ms < 0 || timeout_ms > 1000))
 		timeout_ms = 1000;

@@ -39,8 +39,12 @@
  * side connects, and as the answer to each HELLO from the host. At each of these it ends all
  * streams first (kills their process groups). value: FRAME_VERSION; payload: FRAME_HELLO_TEXT
  * followed by items; channel 1 when it answers a HELLO of the host, else 0. After opening the port
- * it waits 100 ms for the host's HELLO, so that one that was there before is answered once only. When the host side disconnects it ends all streams too and waits. When it
- * reads garbage it closes the port and opens it again.
+ * it waits 100 ms for the host's HELLO, so that one that was there before is answered once only. Until the
+ * host's HELLO comes it hunts: what comes before was meant for a program that was killed. When none comes within
+ * 2 s after its own (twice as long each time), the host may wait for the rest of a frame that a killed program
+ * began: FRAME_MAX zeros, which end any frame and are none, make it connect anew.
+ * When the host side disconnects it ends all streams too and waits. When it reads garbage it closes the port and
+ * opens it again.
  *
  * HELPER (croft-machine), between QEMU's chardev socket and clients on agent.sock:
  *
@@ -50,9 +54,10 @@
  *	  No answer while the guest boots is normal. A helper that attaches to a QEMU that was already
  *	  running and hears nothing for 2 s disconnects, waits 100 ms and connects again (the guest may
  *	  be in the middle of a frame that the former helper never finished).
- *	- Each HELLO of the guest means: all streams are gone. (Only one with channel 1 that comes when
- *	  the guest was ready already, since the helper's last connecting, means nothing: the helper's
- *	  HELLO and the guest's own crossed.) Other version than ours: STATE ended.
+ *	- A HELLO of the guest with channel 0 means: all streams are gone, the guest program is new. It is answered with
+ *	  a HELLO; the guest's answer to that, with channel 1, makes it ready. One with channel 1 that comes when the
+ *	  guest was ready already means nothing: the helper's HELLO and the guest's own crossed. Other version than
+ *	  ours: STATE ended.
  *	- A client gets STATE as the first frame on connecting, and at each change. value: enum
  *	  frame_state; payload: FRAME_READY: the items of the guest's HELLO (without FRAME_HELLO_TEXT);
  *	  otherwise text for people ("QEMU was killed by SIGKILL"). It needs to send no HELLO.

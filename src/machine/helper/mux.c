@@ -132,6 +132,12 @@ static void to_guest(struct mux *m, const struct frame *f)
 	outq_send(&m->out, m->fd, head, sizeof(head), f->data, f->length);
 }
 
+static void say_hello(struct mux *m)
+{
+	to_guest(m, &(struct frame){ .type = FRAME_HELLO, .value = FRAME_VERSION, .data = (const uint8_t *)FRAME_HELLO_TEXT,
+			    .length = sizeof(FRAME_HELLO_TEXT) - 1 });
+}
+
 /* -1: the client is gone and freed. */
 static int to_client(struct mux_client *c, const struct frame *f)
 {
@@ -237,6 +243,20 @@ static void on_hello(struct mux *m, const struct frame *f)
 		set_state(m, FRAME_ENDED, m->why);
 		return;
 	}
+	/*
+	 * Not asked for: a program that was started anew, and hunts for a HELLO in what its predecessor left unread. The answer
+	 * to ours makes it ready.
+	 */
+	if (f->channel == 0) {
+		if (m->state == FRAME_READY)
+			set_state(m, FRAME_WAITING, "the guest program was started anew");
+		say_hello(m);
+		loop_timer_arm(m->retry, SILENCE_NS);
+		return;
+	}
+	/* Ours and an unasked one of the guest crossed; what was opened since then came behind both of ours. */
+	if (m->state == FRAME_READY)
+		return;
 	buf_clear(&m->hello);
 	if (f->length > text)
 		buf_add(&m->hello, f->data + text, f->length - text);
@@ -244,7 +264,7 @@ static void on_hello(struct mux *m, const struct frame *f)
 		buf_adds(&m->hello, "");
 	loop_timer_disarm(m->retry);
 	write_ready(m);
-	set_state(m, FRAME_READY, "the guest program was started anew");
+	set_state(m, FRAME_READY, "");
 }
 
 static void on_guest_frame(struct mux *m, struct frame *f)
@@ -304,8 +324,6 @@ static void on_guest(void *arg, uint32_t events)
 static void guest_connect(struct mux *m)
 {
 	_cleanup_error_ struct error *e = NULL;
-	const struct frame hello = { .type = FRAME_HELLO, .value = FRAME_VERSION,
-		.data = (const uint8_t *)FRAME_HELLO_TEXT, .length = sizeof(FRAME_HELLO_TEXT) - 1 };
 
 	m->fd = helper_connect(m->qemu_path, &e);
 	if (m->fd < 0) {
@@ -315,7 +333,7 @@ static void guest_connect(struct mux *m)
 	frame_decoder_reset(&m->in);
 	frame_hunt(&m->in);
 	m->src = loop_fd(m->loop, m->fd, EPOLLIN, on_guest, m);
-	to_guest(m, &hello);
+	say_hello(m);
 	/* A guest that boots may be silent as long as it likes, one that was running answers. */
 	if (m->adopted || m->connected_once)
 		loop_timer_arm(m->retry, m->quick ? QUICK_NS : SILENCE_NS);

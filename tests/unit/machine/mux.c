@@ -82,7 +82,8 @@ static void put(struct peer *p, int type, int channel, uint32_t stream, uint32_t
 	assert_int_equal(write(p->fd, payload, strlen(payload)), (ssize_t)strlen(payload));
 }
 
-static void hello(struct peer *p)
+/* The guest's HELLO; channel 1: as an answer. */
+static void hello(struct peer *p, uint8_t channel)
 {
 	uint8_t b[128];
 	size_t n = sizeof(FRAME_HELLO_TEXT) - 1;
@@ -90,7 +91,7 @@ static void hello(struct peer *p)
 	memcpy(b, FRAME_HELLO_TEXT, n);
 	assert_int_equal(frame_item_add(b, sizeof(b) - 1, &n, FRAME_K_VERSION, "7.7", 3), 0);
 	{
-		struct frame f = { .type = FRAME_HELLO, .value = FRAME_VERSION, .length = (uint32_t)n };
+		struct frame f = { .type = FRAME_HELLO, .channel = channel, .value = FRAME_VERSION, .length = (uint32_t)n };
 		uint8_t head[FRAME_HEADER];
 
 		frame_header(head, &f);
@@ -160,7 +161,7 @@ static void begin(struct scene *s)
 	assert_false(ready(s));
 	/* The rest of an older conversation comes first and is dropped. */
 	assert_int_equal(write(s->guest.fd, "rest of a frame", 15), 15);
-	hello(&s->guest);
+	hello(&s->guest, 1);
 	expect(s, &s->a, FRAME_STATE, 0, FRAME_READY, NULL);
 	assert_true(ready(s));
 	client(s, &s->b);
@@ -231,9 +232,20 @@ static void a_guest_that_goes_is_told(void **state)
 	begin(s);
 	put(&s->a, FRAME_OPEN, 0, 9, FRAME_EXEC, "x");
 	expect(s, &s->guest, FRAME_OPEN, 1, FRAME_EXEC, "x");
-	hello(&s->guest);
+	hello(&s->guest, 0);
 	expect(s, &s->a, FRAME_ERROR, 9, ECONNRESET, NULL);
+	expect(s, &s->a, FRAME_STATE, 0, FRAME_WAITING, "");
+	assert_false(ready(s));
+	/* It hunts for a HELLO, and is ready when it has answered it. */
+	expect(s, &s->guest, FRAME_HELLO, 0, FRAME_VERSION, FRAME_HELLO_TEXT);
+	hello(&s->guest, 1);
 	expect(s, &s->a, FRAME_STATE, 0, FRAME_READY, NULL);
+	/* A second answer, when two of ours were under way, ends nothing. */
+	put(&s->a, FRAME_OPEN, 0, 8, FRAME_EXEC, "x");
+	expect(s, &s->guest, FRAME_OPEN, 2, FRAME_EXEC, "x");
+	hello(&s->guest, 1);
+	put(&s->guest, FRAME_EXIT, 0, 2, 0, "");
+	expect(s, &s->a, FRAME_EXIT, 8, 0, "");
 	peer_close(&s->guest);
 	expect(s, &s->a, FRAME_STATE, 0, FRAME_WAITING, "");
 	assert_false(ready(s));
@@ -248,7 +260,7 @@ static void a_guest_that_goes_is_told(void **state)
 			loop_once(s->loop, 10);
 		peer_is(&s->guest, fd);
 		expect(s, &s->guest, FRAME_HELLO, 0, FRAME_VERSION, NULL);
-		hello(&s->guest);
+		hello(&s->guest, 1);
 		if (round == 0) {
 			expect(s, &s->a, FRAME_STATE, 0, FRAME_READY, NULL);
 			assert_int_equal(write(s->guest.fd, "not a frame at all, is it", 25), 25);
@@ -289,7 +301,7 @@ static void one_client_holds_the_guest(void **state)
 	peer_close(&s->guest);
 	peer_is(&s->guest, fd);
 	expect(s, &s->guest, FRAME_HELLO, 0, FRAME_VERSION, NULL);
-	hello(&s->guest);
+	hello(&s->guest, 1);
 	client(s, &s->b);
 	expect(s, &s->b, FRAME_STATE, 0, FRAME_READY, NULL);
 }
