@@ -6,10 +6,10 @@ set -eu
 packages="
 musl-tools
 gcc libc6-dev make meson ninja-build pkg-config
-libfyaml-dev libjansson-dev libslirp-dev libglib2.0-dev libcmocka-dev
+libfyaml-dev libjansson-dev libslirp-dev libexpat1-dev libglib2.0-dev libcmocka-dev
 libarchive-dev libcurl4-openssl-dev libssl-dev libzstd-dev
 qemu-system-x86 qemu-utils ipxe-qemu ovmf
-busybox-static isc-dhcp-client debian-archive-keyring ca-certificates gpgv gpg
+busybox-static isc-dhcp-client miniupnpc bind9-dnsutils debian-archive-keyring ca-certificates gpgv gpg
 e2fsprogs libext2fs-dev libfdisk-dev mmdebstrap uidmap dosfstools mtools xorriso xz-utils jq openssh-client zsh fish
 "
 

@@ -32,7 +32,7 @@ struct group_forward {
 /* Words as net.json has them; numbers 0 and texts NULL: what is usual. */
 struct group_nat {
 	const char *mapping, *filtering;
-	bool hairpin, refresh_inbound, preserve_ports, pcp;
+	bool hairpin, refresh_inbound, preserve_ports, pcp, upnp;
 	uint64_t udp, tcp, transitory, icmp, max_flows, max_host_flows;
 	struct group_forward *maps;
 	size_t nmaps;

@@ -62,9 +62,9 @@ static void nat(const struct group *g, size_t zone, struct buf *b)
 	const struct group_nat *n = &g->zones[zone].nat;
 
 	buf_addf(b, ",\"nat\":{\"mapping\":\"%s\",\"filtering\":\"%s\",\"hairpin\":%s,\"refresh_inbound\":%s,\"preserve_ports\":%s,"
-		    "\"pcp\":%s",
+		    "\"pcp\":%s,\"upnp\":%s",
 		n->mapping, n->filtering, n->hairpin ? "true" : "false", n->refresh_inbound ? "true" : "false",
-		n->preserve_ports ? "true" : "false", n->pcp ? "true" : "false");
+		n->preserve_ports ? "true" : "false", n->pcp ? "true" : "false", n->upnp ? "true" : "false");
 	number(b, "udp", n->udp);
 	number(b, "tcp", n->tcp);
 	number(b, "transitory", n->transitory);

@@ -193,7 +193,7 @@ static int read_nat(struct group *g, struct group_zone *z, const struct node *r,
 	if (word(r, "mapping", scopes, &n->mapping, err) < 0 || word(r, "filtering", scopes, &n->filtering, err) < 0 ||
 		node_bool(r, "hairpin", &n->hairpin, err) < 0 || node_bool(r, "refresh_inbound", &n->refresh_inbound, err) < 0 ||
 		node_bool(r, "preserve_ports", &n->preserve_ports, err) < 0 ||
-		node_bool(r, "pcp", &n->pcp, err) < 0 || node_u64(r, "max_flows", 1, 1 << 22, &n->max_flows, err) < 0 ||
+		node_bool(r, "pcp", &n->pcp, err) < 0 || node_bool(r, "upnp", &n->upnp, err) < 0 || node_u64(r, "max_flows", 1, 1 << 22, &n->max_flows, err) < 0 ||
 		node_u64(r, "max_host_flows", 1, 1 << 22, &n->max_host_flows, err) < 0 || node_map(r, "timeouts", &t, err) < 0 ||
 		read_forwards(g, r, "maps", false, &n->maps, &n->nmaps, err) < 0)
 		return -1;
@@ -205,12 +205,14 @@ static int read_nat(struct group *g, struct group_zone *z, const struct node *r,
 		return node_error(r, err, "router: to the host's network a zone goes without NAT of its own: what leaves are sockets of the host's");
 	if (!z->kind && n->nmaps)
 		return node_error(node_get(r, "maps"), err, "maps: the router has no nat");
+	if (!z->kind && (n->pcp || n->upnp))
+		return node_error(r, err, "router: without nat there are no port maps to ask for: leave out pcp and upnp");
 	return 0;
 }
 
 static int read_router(struct group *g, struct group_zone *z, const struct node *at, struct error **err)
 {
-	static const char *const known[] = { "to", "nat", "mapping", "filtering", "hairpin", "refresh_inbound", "preserve_ports", "pcp",
+	static const char *const known[] = { "to", "nat", "mapping", "filtering", "hairpin", "refresh_inbound", "preserve_ports", "pcp", "upnp",
 		"maps", "timeouts", "max_flows", "max_host_flows", "ip", NULL };
 	const struct node *to = at->type == NODE_MAP ? node_get(at, "to") : at;
 

@@ -3,6 +3,7 @@
 #include "net/forwards.h"
 #include "net/ip6.h"
 #include "net/nat.h"
+#include "net/services.h"
 #include "net/zone.h"
 #include "base/cleanup.h"
 #include "base/file.h"
@@ -60,6 +61,7 @@ int conf_prefix(const char *s, uint32_t *prefix, unsigned *bits, struct error **
 static void zone_free(struct net *n, struct zone *z)
 {
 	resolver_forget_zone(n->resolver, z);
+	services_forget_zone(n, z);
 	while (z->ports) {
 		struct port *p = z->ports;
 

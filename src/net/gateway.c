@@ -6,6 +6,8 @@
 #include "net/ip6.h"
 #include "net/pcp.h"
 #include "net/routing.h"
+#include "net/services.h"
+#include "net/upnp.h"
 
 #include <string.h>
 #include <time.h>
@@ -106,7 +108,7 @@ static void to_gateway(struct zone *z, struct port *from, struct ip4 *p)
 {
 	bool reverse;
 
-	if (!route_whole(z->net, p) || asked(z, from, p))
+	if (!route_whole(z->net, p) || asked(z, from, p) || services_input(from, p))
 		return;
 	reverse = forward_out(from, p);
 	if (reverse && !z->outside)
@@ -176,6 +178,8 @@ void gateway_deliver(struct port *gw, const uint8_t *f, size_t len)
 			asked(z, from, &p);
 		else if (p.dst == z->gateway)
 			to_gateway(z, from, &p);
+		else if (p.dst == SSDP_GROUP)
+			upnp_search(from, &p);
 		else if (!(f[0] & 1) && p.dst >> 28 < 14)
 			lead_on(z, from, &p);
 	}

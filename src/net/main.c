@@ -11,6 +11,7 @@
 #include "net/faults.h"
 #include "net/forwards.h"
 #include "net/frag.h"
+#include "net/services.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -35,6 +36,7 @@ static void on_tick(void *arg)
 	struct net *n = arg;
 
 	state_tick(n);
+	services_tick(n);
 	loop_timer_arm(n->tick, 1000000000);
 }
 
@@ -88,6 +90,7 @@ static int serve(struct net *n, struct error **err)
 	struct control *control;
 
 	n->loop = loop_new();
+	n->began = loop_now();
 	loop_signal(n->loop, SIGTERM, on_term, n->loop);
 	loop_signal(n->loop, SIGINT, on_term, n->loop);
 	n->retry = loop_timer(n->loop, 1, on_retry, n);
@@ -135,6 +138,7 @@ int main(int argc, char **argv)
 		puts(e->msg);
 	forwards_clear(&n);
 	net_clear(&n);
+	services_free(&n);
 	frags_free(n.frags);
 	resolver_free(n.resolver);
 	faults_free(n.faults);

@@ -345,19 +345,27 @@ enum nat_result nat_in(struct nat *n, struct ip4 *p, uint64_t now)
 	return r;
 }
 
+/* Ends what has only come about; a port map stays. */
+static void clear(struct nat *n, int proto, uint32_t m)
+{
+	uint16_t ext = n->mappings[m].ext;
+
+	if (!m || n->mappings[m].fixed)
+		return;
+	for (uint32_t f = 1; f < n->nflows && n->by_port[proto][ext] == m; f++)
+		if (n->flows[f].mapping == m && !n->flows[f].address && flow_find(n, m, n->flows[f].remote, n->flows[f].remote_port) == f)
+			flow_drop(n, f);
+}
+
 int nat_map(struct nat *n, uint8_t proto, uint16_t port, uint32_t ip, uint16_t ip_port, unsigned life_s, uint64_t now)
 {
 	int i = proto_index(proto);
-	uint32_t other;
 
 	if (i < 0 || i == 2 || !port || !ip_port)
 		return -1;
-	/* The map wins over what has only come about. */
-	other = n->by_port[i][port];
-	if (other && !n->mappings[other].fixed)
-		for (uint32_t f = 1; f < n->nflows && n->by_port[i][port] == other; f++)
-			if (n->flows[f].mapping == other && !n->flows[f].address && flow_find(n, other, n->flows[f].remote, n->flows[f].remote_port) == f)
-				flow_drop(n, f);
+	/* The map wins over what has only come about, at either end. */
+	clear(n, i, n->by_port[i][port]);
+	clear(n, i, mapping_find(n, i, ip, ip_port, 0, 0));
 	return mapping_fix(n, i, port, ip, ip_port, life_s ? now + life_s * 1000000000ull : 0);
 }
 
@@ -415,4 +423,30 @@ int nat_unmap_asked(struct nat *n, uint8_t proto, uint32_t ip, uint16_t ip_port)
 	uint32_t i = p < 0 ? 0 : mapping_find(n, p, ip, ip_port, 0, 0);
 
 	return i && n->mappings[i].ends ? nat_unmap(n, proto, ip, ip_port) : -1;
+}
+
+static bool fixed_at(const struct nat *n, int proto, uint32_t ext, struct nat_static *ret)
+{
+	const struct mapping *m = &n->mappings[n->by_port[proto][ext]];
+
+	if (!n->by_port[proto][ext] || !m->fixed)
+		return false;
+	*ret = (struct nat_static){ .proto = proto ? IPPROTO_UDP : IPPROTO_TCP, .ip = m->ip, .port = m->port, .ext = m->ext, .ends = m->ends };
+	return true;
+}
+
+bool nat_static_of(const struct nat *n, uint8_t proto, uint16_t ext, struct nat_static *ret)
+{
+	int i = proto_index(proto);
+
+	return i >= 0 && i < 2 && fixed_at(n, i, ext, ret);
+}
+
+bool nat_static_at(const struct nat *n, size_t index, struct nat_static *ret)
+{
+	for (int proto = 0; proto < 2 && index < n->live_statics; proto++)
+		for (uint32_t port = 1; port < 65536; port++)
+			if (fixed_at(n, proto, port, ret) && index-- == 0)
+				return true;
+	return false;
 }

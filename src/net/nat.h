@@ -63,6 +63,15 @@ uint16_t nat_map_any(struct nat *n, uint8_t proto, uint16_t wish, uint32_t ip, u
 /* Those of nat_map_any alone. */
 int nat_unmap_asked(struct nat *n, uint8_t proto, uint32_t ip, uint16_t ip_port);
 int nat_unmap(struct nat *n, uint8_t proto, uint32_t ip, uint16_t ip_port);
+/* Port maps that there are: the one of an outside port, the index-th in the order of ports (TCP first). */
+struct nat_static {
+	uint8_t proto;
+	uint32_t ip;
+	uint16_t port, ext;
+	uint64_t ends; /* 0: the configuration's */
+};
+bool nat_static_of(const struct nat *n, uint8_t proto, uint16_t ext, struct nat_static *ret);
+bool nat_static_at(const struct nat *n, size_t index, struct nat_static *ret);
 
 /*
  * The state as JSON: {"maps":[[proto,ip,port,outside,seconds left]],"flows":[[proto,ip,port,outside,mapped remote,mapped remote

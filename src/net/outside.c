@@ -5,6 +5,7 @@
  * but not the host's loopback (which slirp takes the gateway's address for: only answers to what comes in by forwards go there), nor addresses that have a meaning on the host's own link alone.
  */
 #include "net/routing.h"
+#include "net/services.h"
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -23,6 +24,7 @@ struct watch {
 };
 
 #define PEERS 256
+#define SERVICES 4
 struct peer {
 	uint32_t inside, remote;
 	uint16_t port, remote_port;
@@ -35,6 +37,7 @@ struct outside {
 	size_t nwatches;
 	struct peer peers[PEERS]; /* who has asked machines by UDP through forwards */
 	size_t next_peer;
+	uint16_t services[SERVICES]; /* ports that libslirp hands to services.c; 0: none more */
 	bool again; /* slirp has something to send and wants a turn for it */
 };
 
@@ -97,6 +100,31 @@ bool outside_answers(const struct outside *o, const struct ip4 *p)
 	return p->proto == IPPROTO_UDP && known_peer(o, &peer);
 }
 
+uint32_t outside_service_address(const struct zone *z)
+{
+	return z->prefix | ~z->mask;
+}
+
+/* To the machine it comes from the gateway. */
+static void service_answer(struct outside *o, const uint8_t *ip, size_t n)
+{
+	uint8_t *p = net_hop(o->zone->net), *sum;
+	size_t hlen = (size_t)(ip[0] & 15) * 4;
+	uint32_t from = outside_service_address(o->zone), to = o->zone->gateway;
+
+	if (!p)
+		return;
+	if (n <= FRAME_MAX_BYTES && hlen >= IP4_BYTES && n >= hlen + TCP_BYTES && ip[9] == IPPROTO_TCP) {
+		memcpy(p, ip, n);
+		sum = p + hlen + 16;
+		put16(p + 10, checksum_change32(get16(p + 10), from, to));
+		put16(sum, checksum_change32(get16(sum), from, to));
+		put32(p + 12, to);
+		gateway_from_outside(o->zone, p, n);
+	}
+	net_hop_end(o->zone->net);
+}
+
 static ssize_t send_packet(const void *p, size_t n, void *arg)
 {
 	struct outside *o = arg;
@@ -106,6 +134,10 @@ static ssize_t send_packet(const void *p, size_t n, void *arg)
 		answer_arp(o, f, n);
 	if (n < ETH_BYTES + IP4_BYTES || get16(f + 12) != ETHERTYPE_IPV4)
 		return (ssize_t)n;
+	if (get32(f + ETH_BYTES + 12) == outside_service_address(o->zone)) {
+		service_answer(o, f + ETH_BYTES, n - ETH_BYTES);
+		return (ssize_t)n;
+	}
 	/* Answers to what went out need no such note. */
 	if (get32(f + ETH_BYTES + 12) == o->zone->gateway || !o->zone->has_outside)
 		note_peer(o, f + ETH_BYTES, n - ETH_BYTES);
@@ -249,9 +281,9 @@ static bool may_leave(const struct zone *z, uint32_t to)
 	return to >> 24 != 0 && to >> 24 != 127 && to >> 16 != 0xa9fe && to >> 28 < 14;
 }
 
-void outside_input(struct outside *o, const uint8_t *ip, size_t len)
+static void input(struct outside *o, const uint8_t *ip, size_t len)
 {
-	uint8_t *f = may_leave(o->zone, get32(ip + 16)) ? net_hop(o->zone->net) : NULL;
+	uint8_t *f = net_hop(o->zone->net);
 
 	if (!f)
 		return;
@@ -261,6 +293,34 @@ void outside_input(struct outside *o, const uint8_t *ip, size_t len)
 	memcpy(f + ETH_BYTES, ip, len);
 	slirp_input(o->slirp, f, (int)(ETH_BYTES + len));
 	net_hop_end(o->zone->net);
+}
+
+void outside_input(struct outside *o, const uint8_t *ip, size_t len)
+{
+	if (may_leave(o->zone, get32(ip + 16)))
+		input(o, ip, len);
+}
+
+void outside_service_input(struct outside *o, const uint8_t *ip, size_t len)
+{
+	input(o, ip, len);
+}
+
+int outside_offer(struct outside *o, uint16_t port, const char *socket)
+{
+	struct in_addr at = { htonl(outside_service_address(o->zone)) };
+
+	for (size_t i = 0; i < SERVICES; i++) {
+		if (o->services[i] == port)
+			return 0;
+		if (o->services[i])
+			continue;
+		if (slirp_add_unix(o->slirp, socket, &at, port) < 0)
+			return -1;
+		o->services[i] = port;
+		return 0;
+	}
+	return -1;
 }
 
 int outside_forward(struct outside *o, bool udp, uint32_t host_ip, uint16_t host_port, uint32_t ip,

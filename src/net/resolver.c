@@ -37,26 +37,25 @@ struct resolver {
 	struct pending pending[PENDING];
 };
 
-static void read_servers(struct resolver *r)
+size_t resolver_servers(struct sockaddr_in *ret, size_t max)
 {
 	_cleanup_buf_ struct buf b = BUF_INIT;
 	_cleanup_strv_ struct strv lines = STRV_INIT;
 	_cleanup_error_ struct error *e = NULL;
+	size_t n = 0;
 
-	r->nservers = 0;
 	if (file_read("/etc/resolv.conf", 1 << 16, &b, &e) < 0)
-		return;
+		return 0;
 	strv_split(&lines, buf_str(&b), "\n");
-	for (size_t i = 0; i < lines.len && r->nservers < SERVERS; i++) {
+	for (size_t i = 0; i < lines.len && n < max; i++) {
 		_cleanup_strv_ struct strv w = STRV_INIT;
-		struct sockaddr_in *sa = &r->servers[r->nservers];
 
 		strv_split(&w, lines.v[i], " \t");
-		*sa = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(53) };
-		if (w.len >= 2 && !strcmp(w.v[0], "nameserver") &&
-			inet_pton(AF_INET, w.v[1], &sa->sin_addr) == 1)
-			r->nservers++;
+		ret[n] = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(53) };
+		if (w.len >= 2 && !strcmp(w.v[0], "nameserver") && inet_pton(AF_INET, w.v[1], &ret[n].sin_addr) == 1)
+			n++;
 	}
+	return n;
 }
 
 static void fail(struct resolver *r, struct pending *p)
@@ -182,7 +181,7 @@ void resolver_ask(struct resolver *r, struct zone *z, const uint8_t mac[6], uint
 	p->len = len;
 	p->at = loop_now();
 	p->sent_id = unused_id(r);
-	read_servers(r);
+	r->nservers = resolver_servers(r->servers, SERVERS);
 	put16(p->question, p->sent_id);
 	if (!r->nservers || r->fd < 0) {
 		fail(r, p);

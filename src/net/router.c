@@ -2,6 +2,7 @@
 /* A router between two zones: the gateway of the inner one, and an address in the outer one. */
 #include "base/mem.h"
 #include "net/filter6.h"
+#include "net/igd.h"
 #include "net/ip6.h"
 #include "net/nat.h"
 #include "net/routing.h"
@@ -132,5 +133,6 @@ void router_free(struct router *r)
 		return;
 	nat_free(r->nat);
 	filter6_free(r->filter6);
+	igd_free(r);
 	free(r);
 }

@@ -3,7 +3,7 @@
  * Of a zone in net.json: {"router":{"to":"wan","address":"10.2.0.7","name":"home-router","nat":{..}},"routes":[{"prefix":"10.9.0.0/16",
  * "via":"10.1.2.7"}],
  * "dhcp":{"dns":["10.1.2.9"],"ntp":[],"domain":"x.test","boot_server":"10.1.2.9","boot_file":"pxelinux.0"}}. Without "nat" addresses are not translated. "nat": {"mapping","filtering": "independent", "address",
- * "address-port"; "hairpin","refresh_inbound","preserve_ports","pcp": booleans; "port_min","port_max","max_flows","max_host_flows";
+ * "address-port"; "hairpin","refresh_inbound","preserve_ports","pcp","upnp": booleans; "port_min","port_max","max_flows","max_host_flows";
  * "udp","tcp","transitory","icmp": seconds; "maps":[{"proto":"tcp","port":443,"address":"10.1.2.9","to_port":443}]}.
  */
 #include "base/mem.h"
@@ -86,6 +86,7 @@ static int read_nat(struct router *r, const json_t *j, struct error **err)
 	max = c.port_max;
 	c.external = r->outer->ip;
 	read_flag(j, "pcp", &r->pcp);
+	read_flag(j, "upnp", &r->upnp);
 	read_flag(j, "hairpin", &c.hairpin);
 	read_flag(j, "refresh_inbound", &c.refresh_in);
 	read_flag(j, "preserve_ports", &c.preserve);

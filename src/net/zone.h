@@ -32,6 +32,8 @@ struct link;
 struct outside;
 struct resolver;
 struct forward;
+struct services;
+struct igd_note;
 
 enum port_kind {
 	PORT_MACHINE, /* behind a socket */
@@ -80,7 +82,8 @@ struct router {
 	struct port *outer;
 	struct nat *nat; /* NULL: none, all addresses are known on both sides */
 	struct filter6 *filter6;
-	bool pcp; /* machines may ask for port maps */
+	bool pcp, upnp; /* machines may ask for port maps */
+	struct igd_note *notes; /* igd.c: what maps were asked for; NULL: none */
 	uint64_t dropped;
 };
 /* To a machine that is a router itself. */
@@ -132,8 +135,9 @@ struct net {
 	struct forward *forwards;
 	size_t nforwards, reverse_forwards; /* the latter are among the former */
 	struct frags *frags;
+	struct services *services; /* NULL until a machine needs one */
 	struct loop_src *tick; /* each second */
-	uint64_t saved, save_after, advertise_after;
+	uint64_t began, saved, save_after, advertise_after;
 	uint8_t *hop_space;	/* room for a frame for each router that a packet is inside of; see net_hop */
 	unsigned hops;
 };
@@ -200,6 +204,9 @@ void resolver_free(struct resolver *r);
 void resolver_ask(struct resolver *r, struct zone *z, const uint8_t mac[6], uint32_t ip,
 	uint16_t port, const uint8_t *msg, size_t len);
 void resolver_forget_zone(struct resolver *r, const struct zone *z);
+
+/* The host's name servers by IPv4, read anew; how many. */
+size_t resolver_servers(struct sockaddr_in *ret, size_t max);
 
 /* outside.c: libslirp */
 struct outside *outside_new(struct zone *z);
