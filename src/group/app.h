@@ -30,6 +30,8 @@ struct app {
 	enum ready_kind ready;
 	char *ready_what;
 	int ready_ms;
+	struct strv units;     /* what pm supervises: APP.UNIT */
+	struct buf units_text; /* pm's document of them */
 	char *check; /* command that tells whether it is well, or NULL */
 };
 struct app *app_load(const struct group *g, const struct group_node *n, const char *name, struct error **err);
@@ -95,6 +97,14 @@ int app_push(const struct app *a, bool bin, bool force, struct agent *agent, str
 int app_push_done(const struct app *a, bool bin, struct agent *agent, struct error **err);
 int app_take_back(const struct app *a, bool bin, struct agent *agent, struct error **err);
 int app_wait_ready(const struct app *a, struct agent *agent, struct worker *w, struct error **err);
+/* app_units.c: makes the units be and waits until they run; stops them, with `end` for good. No units: success. */
+int app_read_units(struct app *a, struct error **err);
+int app_units_start(const struct app *a, struct agent *agent, struct worker *w, struct error **err);
+int app_units_stop(const struct app *a, bool end, struct agent *agent, struct worker *w, struct error **err);
+/* A memfd with this text, at its beginning. */
+int app_text_fd(const char *text);
+/* Whether it has something to do at this command, be it units or sources. */
+bool app_can(const struct app *a, const char *command);
 /* Notes in the node's history what was done; failing to do so is only said. */
 void app_note(const struct app *a, struct agent *agent, const char *what, int status, int ms);
 

@@ -131,7 +131,8 @@ static int read_all(struct app *a, struct error **err)
 		read_path(a, "target_bin", &a->target_bin, err) < 0 || node_map(root, "commands", &commands, err) < 0 ||
 		node_str(root, "owner", &owner, err) < 0 || node_str(root, "check", &check, err) < 0 ||
 		node_bool(root, "delete", &a->delete, err) < 0 || read_list(a, "keep", &a->keep, err) < 0 ||
-		read_list(a, "inputs", &a->inputs, err) < 0 || read_list(a, "depends", &a->depends, err) < 0 || read_ready(a, err) < 0)
+		read_list(a, "inputs", &a->inputs, err) < 0 || read_list(a, "depends", &a->depends, err) < 0 || read_ready(a, err) < 0 ||
+		app_read_units(a, err) < 0)
 		return -1;
 	absolute(a->g, &a->source);
 	absolute(a->g, &a->source_bin);
@@ -174,6 +175,8 @@ void app_free(struct app *a)
 	strv_free(&a->keep);
 	strv_free(&a->inputs);
 	strv_free(&a->depends);
+	strv_free(&a->units);
+	buf_free(&a->units_text);
 	vars_free(a->vars);
 	doc_free(a->doc);
 	free(a);
@@ -196,6 +199,15 @@ int app_command(const struct app *a, const char *command, struct strv *ret, stru
 		strv_take(ret, text);
 	}
 	return 1;
+}
+
+bool app_can(const struct app *a, const char *command)
+{
+	bool units = !strcmp(command, "start") || !strcmp(command, "stop") || !strcmp(command, "uninstall");
+	const struct node *v = node_get(a->commands, command);
+
+	return (v && v->type != NODE_NULL) || (units && a->units.len) || (!strcmp(command, "install") && a->source) ||
+		(!strcmp(command, "update") && a->source_bin);
 }
 
 void app_commands(const struct app *a, struct strv *ret)

@@ -75,6 +75,18 @@ static int take_back(const struct part *p, const struct app *a, struct agent *ag
 	return -1;
 }
 
+/* Units stand behind what their app's own commands make ready, and before what these take away. */
+static int run_one(const struct app *a, const char *command, struct agent *agent, struct worker *w, struct error **err)
+{
+	bool stops = !strcmp(command, "stop"), ends = !strcmp(command, "uninstall");
+
+	if ((stops || ends) && app_units_stop(a, ends, agent, w, err) < 0)
+		return -1;
+	if (app_run(a, command, agent, w, err) < 0)
+		return -1;
+	return strcmp(command, "start") ? 0 : app_units_start(a, agent, w, err);
+}
+
 static int work_part(struct worker *w, void *arg, struct error **err)
 {
 	const struct part *p = arg;
@@ -86,9 +98,8 @@ static int work_part(struct worker *w, void *arg, struct error **err)
 		return -1;
 	for (size_t i = 0; i < p->napps; i++) {
 		const struct app *a = p->apps[i];
-		_cleanup_strv_ struct strv lines = STRV_INIT;
 
-		if (!(p->push && (p->bin ? a->source_bin : a->source)) && app_command(a, p->command, &lines, err) == 0) {
+		if (!app_can(a, p->command)) {
 			/* Without a command for it, it is no longer there all the same. */
 			if (!strcmp(p->command, "uninstall") && mark(a, p->command, agent, err) < 0)
 				return -1;
@@ -96,7 +107,7 @@ static int work_part(struct worker *w, void *arg, struct error **err)
 		}
 		if (p->push && push(p, a, agent, w, err) < 0)
 			return -1;
-		if (app_run(a, p->command, agent, w, err) < 0)
+		if (run_one(a, p->command, agent, w, err) < 0)
 			return p->push ? take_back(p, a, agent, err) : -1;
 		if ((p->ready && app_wait_ready(a, agent, w, err) < 0) || mark(a, p->command, agent, err) < 0)
 			return -1;
@@ -160,16 +171,12 @@ static int run_parts(const struct group *g, const struct app_set *s, const struc
 	return rc;
 }
 
-static int some_have(const struct app_set *s, const char *command, struct error **err)
+static bool some_can(const struct app_set *s, const char *command)
 {
-	for (size_t i = 0; i < s->n; i++) {
-		_cleanup_strv_ struct strv lines = STRV_INIT;
-		int has = app_command(s->v[i], command, &lines, err);
-
-		if (has)
-			return has;
-	}
-	return 0;
+	for (size_t i = 0; i < s->n; i++)
+		if (app_can(s->v[i], command))
+			return true;
+	return false;
 }
 
 int group_app_lock(const struct group *g, struct error **err)
@@ -295,14 +302,12 @@ int group_app_do(const struct group *g, const char *node, const struct strv *app
 	struct app_set s = { 0 };
 	int rc = -1;
 
-	if (app_select(g, node, apps, &s, err) == 0 && (lock = group_app_lock(g, err)) >= 0 && (rc = some_have(&s, command, err)) == 0)
-		rc = error_set(err, ERR_NOT_FOUND, "none of these apps has a command '%s'", command);
-	if (rc > 0) {
+	if (app_select(g, node, apps, &s, err) == 0 && (lock = group_app_lock(g, err)) >= 0)
+		rc = some_can(&s, command) ? 0 : error_set(err, ERR_NOT_FOUND, "none of these apps has a command '%s'", command);
+	if (rc == 0) {
 		struct op *op = begin(g, command, &s, apps);
 
 		rc = op_end(op, op_write(op, err) < 0 ? -1 : app_set_do(g, &s, command, err), err);
-	} else {
-		rc = -1;
 	}
 	app_set_free(&s);
 	return rc;

@@ -27,8 +27,7 @@ static int ms_since(uint64_t start)
 	return (int)((loop_now() - start) / 1000000);
 }
 
-/* A memfd with this text, at its beginning. */
-static int text_fd(const char *text)
+int app_text_fd(const char *text)
 {
 	int fd = memfd_create("croft-stdin", MFD_CLOEXEC);
 
@@ -56,7 +55,7 @@ void app_note(const struct app *a, struct agent *agent, const char *what, int st
 	buf_adds(&line, ",\"command\":");
 	json_quote(&line, what);
 	buf_addf(&line, ",\"status\":%d,\"ms\":%d}\n", status, ms);
-	in = text_fd(buf_str(&line));
+	in = app_text_fd(buf_str(&line));
 	x.in_fd = in;
 	x.timeout_ms = NOTE_MS;
 	if (agent_shell_command(agent, "mkdir -p " APP_HISTORY_DIR " && cat >>" APP_HISTORY_DIR "/history", &x, &rc, &e) < 0 || rc)
@@ -187,7 +186,7 @@ static int probe_port(const char *where, const char *send, struct agent *agent, 
 {
 	char host[256];
 	const char *port;
-	_cleanup_close_ int in = send ? text_fd(send) : -1;
+	_cleanup_close_ int in = send ? app_text_fd(send) : -1;
 	struct agent_exec x = AGENT_EXEC_INIT;
 
 	if (connect_to(where, host, &port) < 0)

@@ -85,7 +85,7 @@ static void check_apps(struct worker *w, const struct asking *x, struct agent *a
 	}
 }
 
-/* "BOOT-ID\nAPP:LINE\n...", then what checks said. */
+/* "BOOT-ID\nAPP:LINE\n...", pm's list of units, then what checks said. */
 static int ask(struct worker *w, void *arg, struct error **err)
 {
 	const struct asking *x = arg;
@@ -99,7 +99,8 @@ static int ask(struct worker *w, void *arg, struct error **err)
 	c.out = &out;
 	c.timeout_ms = ASK_MS;
 	c.argv = (const char *const[]){ "sh", "-c",
-		"cat /proc/sys/kernel/random/boot_id; cd " DIR " 2>/dev/null && grep -H . * 2>/dev/null; :", NULL };
+		"cat /proc/sys/kernel/random/boot_id; cd " DIR " 2>/dev/null && grep -H . * 2>/dev/null; "
+		"export PMHOME=" APP_HISTORY_DIR "/pm; test -d $PMHOME && $(command -v pm || echo /usr/local/bin/pm) list --format json; :", NULL };
 	if (!agent || agent_exec(agent, &c, &status, err) < 0)
 		return -1;
 	worker_result(w, buf_str(&out));
@@ -125,6 +126,15 @@ static void take_line(struct app_state *s, const char *line, const char *boot, c
 	}
 }
 
+/* A line of pm's list: {"unit": "APP.UNIT", "state": "RUNNING", ...} */
+static void take_unit(const struct app *a, const char *line, struct app_state *s)
+{
+	char unit[256], state[32];
+
+	if (sscanf(line, " {\"unit\": \"%255[^\"]\", \"state\": \"%31[^\"]\"", unit, state) == 2 && strv_has(&a->units, unit))
+		strv_addf(&s->units, "%s %s", unit + strlen(a->name) + 1, state);
+}
+
 static void take_answer(const struct app *a, const char *answer, struct app_state *s)
 {
 	_cleanup_strv_ struct strv lines = STRV_INIT;
@@ -137,6 +147,8 @@ static void take_answer(const struct app *a, const char *answer, struct app_stat
 	for (size_t i = 1; i < lines.len; i++)
 		if (!strncmp(lines.v[i], a->name, n) && lines.v[i][n] == ':')
 			take_line(s, lines.v[i] + n + 1, lines.v[0], key);
+		else
+			take_unit(a, lines.v[i], s);
 }
 
 static bool runs(const struct group_node *n)
@@ -180,8 +192,10 @@ int app_states_ask(const struct app_set *set, bool check, struct app_states *ret
 
 void app_states_clear(struct app_states *s)
 {
-	for (size_t i = 0; i < s->n; i++)
+	for (size_t i = 0; i < s->n; i++) {
 		free(s->v[i].said);
-	free(s->v);
+		strv_free(&s->v[i].units);
+	}
+		free(s->v);
 	*s = (struct app_states){ 0 };
 }

@@ -12,6 +12,7 @@ struct app_state {
 	bool known; /* the node has answered */
 	bool installed, fresh, started; /* fresh: from what the file says now */
 	int check;  /* status of the app's check; -1: it has none, or was not asked */
+	struct strv units; /* "UNIT STATE" as pm has it */
 	char *said; /* last line of a check that failed, or why the node did not answer */
 };
 struct app_states {

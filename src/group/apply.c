@@ -111,22 +111,14 @@ int group_prune(struct group *g, struct error **err)
 
 /* ---- apps ---- */
 
-static bool can(const struct app *a, const char *command)
-{
-	_cleanup_strv_ struct strv lines = STRV_INIT;
-	_cleanup_error_ struct error *e = NULL;
-
-	return app_command(a, command, &lines, &e) > 0;
-}
-
 bool app_wants_install(const struct app *a, const struct app_state *s)
 {
-	return (can(a, "install") || a->source) && s->known && (!s->installed || !s->fresh);
+	return app_can(a, "install") && s->known && (!s->installed || !s->fresh);
 }
 
 bool app_wants_start(const struct app *a, const struct app_state *s)
 {
-	return can(a, "start") && s->known && !s->started;
+	return app_can(a, "start") && s->known && !s->started;
 }
 
 /* All apps of the nodes that the file names; none: success with an empty set. */

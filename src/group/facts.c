@@ -235,7 +235,7 @@ static int check_app(const struct group *g, const struct group_node *n, const st
 }
 
 const char *const group_app_keys[] = { "name", "version", "description", "source", "target", "source_bin", "target_bin", "directories",
-	"commands", "owner", "delete", "keep", "inputs", "depends", "ready", "check", NULL };
+	"commands", "owner", "delete", "keep", "inputs", "depends", "ready", "check", "units", NULL };
 
 static int check_app_file(const struct group *g, const struct group_app *a, struct error **err)
 {

@@ -105,13 +105,20 @@ static void apps_json(const struct group_node *n, const struct app_set *set, con
 			continue;
 		buf_addf(b, "%s{\"name\":", sep);
 		json_quote(b, set->v[i]->name);
-		put(b, "state", !s->known ? "unknown" : s->started ? "started" : s->installed ? "installed" : "absent");
+		put(b, "state", !s->known ? "unknown" : s->started ? "started" : s->installed ? "installed" :
+			app_can(set->v[i], "install") ? "absent" : "stopped");
 		if (s->check >= 0) {
 			put(b, "health", s->check ? "failing" : "ok");
 			if (s->said)
 				put(b, "said", s->said);
 		}
-		buf_addc(b, '}');
+		buf_adds(b, ",\"units\":[");
+		for (size_t k = 0; k < s->units.len; k++) {
+			buf_addf(b, "%s{\"name\":\"%.*s\"", k ? "," : "", (int)strcspn(s->units.v[k], " "), s->units.v[k]);
+			put(b, "state", strchr(s->units.v[k], ' ') + 1);
+			buf_addc(b, '}');
+		}
+		buf_adds(b, "]}");
 		sep = ",";
 	}
 	buf_addc(b, ']');

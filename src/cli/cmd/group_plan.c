@@ -64,8 +64,8 @@ static int plan_run(const struct cmd_args *a, struct error **err)
 static char *apps_of(const json_t *node)
 {
 	_cleanup_buf_ struct buf b = BUF_INIT;
-	json_t *app;
-	size_t i;
+	json_t *app, *unit;
+	size_t i, k;
 
 	json_array_foreach(json_object_get(node, "apps"), i, app)
 	{
@@ -73,6 +73,8 @@ static char *apps_of(const json_t *node)
 
 		buf_addf(&b, "%s%s: %s%s%s", b.len ? "; " : "", text_of(app, "name"), text_of(app, "state"), health ? ", " : "",
 			health ? health : "");
+		json_array_foreach(json_object_get(app, "units"), k, unit)
+			buf_addf(&b, ", %s %s", text_of(unit, "name"), text_of(unit, "state"));
 	}
 	return b.len ? buf_steal(&b) : NULL;
 }
