@@ -57,19 +57,29 @@ static void on_dhcp(struct zone *z, struct port *from, const uint8_t *msg, size_
 			67, 68, out, n);
 }
 
+void gateway_answer(const struct dns_asker *who, const uint8_t *msg, size_t len)
+{
+	if (who->v6)
+		gateway_send_udp6(who->zone, who->mac, who->self6, who->ip6, 53, who->port, msg, len);
+	else
+		gateway_send_udp(who->zone, who->mac, who->ip, 53, who->port, msg, len);
+}
+
 static void on_dns(struct zone *z, struct port *from, uint32_t ip, uint16_t port,
 	const uint8_t *msg, size_t len)
 {
+	struct dns_asker who = { .zone = z, .ip = ip, .port = port };
 	uint8_t out[UDP_MAX];
 	bool forward = false;
 	size_t n = dns_answer(z, msg, len, out, sizeof(out), &forward);
 
+	memcpy(who.mac, from->mac, 6);
 	if (z->net->log_names && (n || forward))
 		dns_log(from, msg, len, out, n);
 	if (n)
-		gateway_send_udp(z, from->mac, ip, 53, port, out, n);
+		gateway_answer(&who, out, n);
 	else if (forward)
-		resolver_ask(z->net->resolver, z, from->mac, ip, port, msg, len);
+		resolver_ask(z->net->resolver, &who, msg, len);
 }
 
 static void on_pcp(struct zone *z, struct port *from, uint32_t ip, uint16_t port, const uint8_t *msg, size_t len)

@@ -9,6 +9,7 @@
 #define DEPTH_MAX 16
 #define ERROR_BYTES 1280 /* RFC 4443, 2.4 (c) */
 #define LIFETIME_S 1800
+#define DOMAIN_MAX 200
 enum { UNREACHABLE = 1, TOO_BIG = 2, TIME_EXCEEDED = 3, ECHO = 128, ECHO_REPLY = 129, RS = 133, RA = 134, NS = 135, NA = 136 };
 
 static const uint8_t link_local[16] = { 0xfe, 0x80 };
@@ -23,15 +24,20 @@ void ip6_address(const uint8_t prefix[16], const uint8_t mac[6], uint8_t r[16])
 	memcpy(r + 8, (uint8_t[]){ mac[0] ^ 2, mac[1], mac[2], 0xff, 0xfe, mac[3], mac[4], mac[5] }, 8);
 }
 
+void ip6_link_local(const struct port *p, uint8_t r[16])
+{
+	ip6_address(link_local, p->mac, r);
+}
+
 static bool own(const struct port *self, const uint8_t a[16])
 {
 	uint8_t ll[16];
 
-	ip6_address(link_local, self->mac, ll);
+	ip6_link_local(self, ll);
 	return !memcmp(a, ll, 16) || (self->has_ip6 && !memcmp(a, self->ip6, 16));
 }
 
-static void send_to(struct port *self, const uint8_t *mac, uint8_t *frame, size_t ip_len)
+void ip6_send(struct port *self, const uint8_t *mac, uint8_t *frame, size_t ip_len)
 {
 	memmove(frame, mac, 6);
 	memcpy(frame + 6, self->mac, 6);
@@ -56,7 +62,7 @@ static void send_icmp(struct port *self, const uint8_t *mac, const uint8_t *src,
 	memmove(h + 24, dst, 16);
 	put16(m + 2, 0);
 	put16(m + 2, inet_checksum(m, n, pseudo6(h + 8, h + 24, IPPROTO_ICMPV6, n)));
-	send_to(self, to, frame, IP6_BYTES + n);
+	ip6_send(self, to, frame, IP6_BYTES + n);
 }
 
 static void refuse(struct port *self, const uint8_t *mac, const uint8_t *h, size_t n, uint8_t type, uint8_t code, uint32_t extra)
@@ -126,7 +132,7 @@ static bool lead(struct port *self, uint8_t *frame, size_t n)
 	struct port *to = next(self, frame + ETH_BYTES + 24);
 
 	if (to)
-		send_to(self, to->mac, frame, n);
+		ip6_send(self, to->mac, frame, n);
 	return to != NULL;
 }
 
@@ -149,6 +155,40 @@ static bool admitted(const struct router *r, const uint8_t *h, size_t n)
 	return filter6_flow(h, n, false, &flow) && filter6_in(r->filter6, &flow, loop_now());
 }
 
+/* An address of the group that no router leads to is not looked for in the host's network. */
+static bool in_group(const struct net *net, const uint8_t dst[16])
+{
+	for (const struct zone *z = net->zones; z; z = z->next)
+		if (inside(z, dst))
+			return true;
+	return false;
+}
+
+/* To the host's network: only what libslirp can do there. Its other way is what the sender is told of. */
+static void lead_out(struct port *self, const uint8_t *mac, uint8_t *h, size_t n)
+{
+	struct zone *z = self->zone;
+
+	if (n > z->mtu)
+		refuse(self, mac, h, n, TOO_BIG, 0, z->mtu);
+	else if (in_group(z->net, h + 24))
+		refuse(self, mac, h, n, UNREACHABLE, 0, 0);
+	else if (!z->outside || !outside_input6(z->outside, h, n))
+		refuse(self, mac, h, n, UNREACHABLE, 1, 0);
+}
+
+void ip6_from_outside(struct zone *z, const uint8_t *ip, size_t n)
+{
+	uint8_t *f = n >= IP6_BYTES && n <= FRAME_MAX_BYTES - ETH_BYTES ? net_hop(z->net) : NULL;
+
+	if (!f)
+		return;
+	memcpy(f + ETH_BYTES, ip, n);
+	if (covers(z, f + ETH_BYTES + 24, 0))
+		lead(z->gw, f, n);
+	net_hop_end(z->net);
+}
+
 static void lead_on(struct port *self, const uint8_t *mac, uint8_t *frame, size_t n)
 {
 	uint8_t *h = frame + ETH_BYTES;
@@ -162,6 +202,11 @@ static void lead_on(struct port *self, const uint8_t *mac, uint8_t *frame, size_
 		return;
 	if (h[7] <= 1) {
 		refuse(self, mac, h, n, TIME_EXCEEDED, 0, 0);
+		return;
+	}
+	if (out && !r && self->zone->has_outside) {
+		h[7]--;
+		lead_out(self, mac, h, n);
 		return;
 	}
 	if ((out && (!r || !r->to->v6)) || (self->kind == PORT_ROUTER && !covers(r->inside, h + 24, 0))) {
@@ -203,17 +248,53 @@ static void answer_solicitation(struct port *self, const uint8_t *mac, const uin
 	send_icmp(self, asker ? mac : (const uint8_t[]){ 0x33, 0x33, 0, 0, 0, 1 }, m + 8, asker ? h + 8 : all_nodes, f, 32);
 }
 
-void ip6_advertise(struct zone *z, const uint8_t *mac)
+/* Whether there is anything beyond the zone. */
+static bool leads_on(const struct zone *z)
 {
-	uint8_t f[ETH_BYTES + IP6_BYTES + 64] = { 0 }, *m = f + ETH_BYTES + IP6_BYTES, ll[16];
-	bool way = z->router && z->router->to->v6;
+	bool way = z->has_outside || (z->router && z->router->to->v6);
 
 	for (const struct port *p = z->ports; p && !way; p = p->next)
 		way = p->kind == PORT_ROUTER && p->router->inside->v6;
+	return way;
+}
+
+/* Name server and search domain (RFC 8106), for as long as the router is one. Returns where they end. */
+static uint8_t *advertise_names(const struct zone *z, uint8_t *o)
+{
+	const char *domain = z->dhcp.domain ? z->dhcp.domain : z->domain;
+	size_t len = strlen(domain), n = (len + 2 + 7) / 8 * 8;
+	uint8_t *at = o;
+
+	if (!z->dhcp.ndns) {
+		at[0] = 25;
+		at[1] = 3;
+		put32(at + 4, LIFETIME_S);
+		memcpy(at + 8, z->gw->ip6, 16);
+		at += 24;
+	}
+	if (!len || len > DOMAIN_MAX)
+		return at;
+	at[0] = 31;
+	at[1] = (uint8_t)(1 + n / 8);
+	put32(at + 4, LIFETIME_S);
+	at += 8;
+	for (uint8_t *label = at; *domain; label += *label + 1) {
+		*label = (uint8_t)strcspn(domain, ".");
+		memcpy(label + 1, domain, *label);
+		domain += *label + (domain[*label] == '.');
+	}
+	return at + n;
+}
+
+void ip6_advertise(struct zone *z, const uint8_t *mac)
+{
+	uint8_t f[ETH_BYTES + IP6_BYTES + 64 + 24 + 8 + DOMAIN_MAX + 16] = { 0 }, *m = f + ETH_BYTES + IP6_BYTES, ll[16];
+
 	m[0] = RA;
 	m[4] = 64;
+	m[5] = 0x40; /* addresses are made, the rest is known by DHCPv6 too */
 	/* No default router where there is nothing beyond the zone: nobody shall wait for it. */
-	put16(m + 6, way ? LIFETIME_S : 0);
+	put16(m + 6, leads_on(z) ? LIFETIME_S : 0);
 	m[16] = 1; /* its MAC */
 	m[17] = 1;
 	memcpy(m + 18, z->gw->mac, 6);
@@ -227,14 +308,18 @@ void ip6_advertise(struct zone *z, const uint8_t *mac)
 	put32(m + 36, 86400);
 	put32(m + 40, 14400);
 	memcpy(m + 48, z->prefix6, 16);
-	ip6_address(link_local, z->gw->mac, ll);
-	send_icmp(z->gw, mac ? mac : (const uint8_t[]){ 0x33, 0x33, 0, 0, 0, 1 }, ll, all_nodes, f, 64);
+	ip6_link_local(z->gw, ll);
+	send_icmp(z->gw, mac ? mac : (const uint8_t[]){ 0x33, 0x33, 0, 0, 0, 1 }, ll, all_nodes, f, (size_t)(advertise_names(z, m + 64) - m));
 }
 
 static void to_self(struct port *self, const uint8_t *mac, uint8_t *frame, size_t n)
 {
 	uint8_t *h = frame + ETH_BYTES, *m = h + IP6_BYTES;
 
+	if (h[6] == IPPROTO_UDP && self->kind == PORT_GATEWAY && gateway6_udp(self, mac, h, n))
+		return;
+	if ((h[6] == IPPROTO_UDP || h[6] == IPPROTO_TCP) && h[24] != 0xff)
+		refuse(self, mac, h, n, UNREACHABLE, 4, 0);
 	if (h[6] != IPPROTO_ICMPV6 || n < IP6_BYTES + 8 || inet_checksum(m, n - IP6_BYTES, pseudo6(h + 8, h + 24, IPPROTO_ICMPV6, n - IP6_BYTES)))
 		return;
 	if (m[0] == NS) {

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The way out: libslirp turns packets into sockets of this process, without privileges. It hears IPv4 packets that the gateway leads
- * out, and nothing else: its own ARP is answered here, its DHCP, DNS and TFTP get no question. Machines reach what the host reaches,
+ * The way out: libslirp turns packets into sockets of this process, without privileges. It hears packets that the gateway leads
+ * out, and nothing else: its own ARP and NDP are answered here, its DHCP, DNS and TFTP get no question. Machines reach what the host reaches,
  * but not the host's loopback (which slirp takes the gateway's address for: only answers to what comes in by forwards go there), nor addresses that have a meaning on the host's own link alone.
  */
+#include "net/ip6.h"
 #include "net/routing.h"
 #include "net/services.h"
 #include "base/cleanup.h"
@@ -125,6 +126,43 @@ static void service_answer(struct outside *o, const uint8_t *ip, size_t n)
 	net_hop_end(o->zone->net);
 }
 
+/* slirp asks where a machine is: behind the gateway, as all are. */
+static void answer_solicitation(struct outside *o, const uint8_t *h, const uint8_t *target)
+{
+	uint8_t r[ETH_BYTES + IP6_BYTES + 32] = { 0 }, *a = r + ETH_BYTES + IP6_BYTES;
+
+	memcpy(r, o->zone->gateway_mac, 6);
+	memcpy(r + 6, here, 6);
+	put16(r + 12, ETHERTYPE_IPV6);
+	r[ETH_BYTES] = 0x60;
+	put16(r + ETH_BYTES + 4, 32);
+	r[ETH_BYTES + 6] = IPPROTO_ICMPV6;
+	r[ETH_BYTES + 7] = 255;
+	memcpy(r + ETH_BYTES + 8, target, 16);
+	memcpy(r + ETH_BYTES + 24, h + 8, 16);
+	a[0] = 136;
+	a[4] = 0x60; /* solicited, override */
+	memcpy(a + 8, target, 16);
+	a[24] = 2;
+	a[25] = 1;
+	memcpy(a + 26, here, 6);
+	put16(a + 2, inet_checksum(a, 32, pseudo6(r + ETH_BYTES + 8, r + ETH_BYTES + 24, IPPROTO_ICMPV6, 32)));
+	slirp_input(o->slirp, r, sizeof(r));
+	o->again = true;
+}
+
+/* Its own advertisements and the like stay here; packets and errors about them go on. */
+static void from_slirp6(struct outside *o, const uint8_t *f, size_t n)
+{
+	const uint8_t *h = f + ETH_BYTES, *m = h + IP6_BYTES;
+
+	n -= ETH_BYTES;
+	if (h[6] == IPPROTO_ICMPV6 && n >= IP6_BYTES + 24 && m[0] == 135)
+		answer_solicitation(o, h, m + 8);
+	else if (h[24] != 0xff && (h[6] == IPPROTO_TCP || h[6] == IPPROTO_UDP || (h[6] == IPPROTO_ICMPV6 && n > IP6_BYTES && m[0] <= 4)))
+		ip6_from_outside(o->zone, h, n);
+}
+
 static ssize_t send_packet(const void *p, size_t n, void *arg)
 {
 	struct outside *o = arg;
@@ -132,6 +170,8 @@ static ssize_t send_packet(const void *p, size_t n, void *arg)
 
 	if (n >= ETH_BYTES && get16(f + 12) == ETHERTYPE_ARP)
 		answer_arp(o, f, n);
+	if (n >= ETH_BYTES + IP6_BYTES && get16(f + 12) == ETHERTYPE_IPV6)
+		from_slirp6(o, f, n);
 	if (n < ETH_BYTES + IP4_BYTES || get16(f + 12) != ETHERTYPE_IPV4)
 		return (ssize_t)n;
 	if (get32(f + ETH_BYTES + 12) == outside_service_address(o->zone)) {
@@ -250,6 +290,14 @@ struct outside *outside_new(struct zone *z)
 	c.vhost.s_addr = htonl(z->gateway);
 	c.vnameserver.s_addr = htonl(z->gateway);
 	c.vdhcp_start.s_addr = htonl(z->prefix + 2);
+	if (z->v6) {
+		c.in6_enabled = true;
+		memcpy(&c.vprefix_addr6, z->prefix6, 16);
+		c.vprefix_len = 64;
+		memcpy(&c.vhost6, z->gw->ip6, 16);
+		memcpy(&c.vnameserver6, z->prefix6, 16);
+		c.vnameserver6.s6_addr[15] = 3; /* nothing gets there, see may_leave6 */
+	}
 	o->slirp = slirp_new(&c, &callbacks, o);
 	if (!o->slirp) {
 		free(o);
@@ -304,6 +352,33 @@ void outside_input(struct outside *o, const uint8_t *ip, size_t len)
 void outside_service_input(struct outside *o, const uint8_t *ip, size_t len)
 {
 	input(o, ip, len);
+}
+
+/*
+ * Not the host itself: ::1, addresses that are IPv4's (::ffff:127.0.0.1) or have none of their own, what slirp takes for the host's
+ * loopback (all of the zone's prefix); not the host's links, nor groups.
+ */
+static bool may_leave6(const struct zone *z, const uint8_t to[16])
+{
+	return to[0] != 0 && to[0] != 0xff && !(to[0] == 0xfe && (to[1] & 0x80)) && memcmp(to, z->prefix6, 8);
+}
+
+bool outside_input6(struct outside *o, const uint8_t *ip, size_t len)
+{
+	uint8_t *f;
+
+	if ((ip[6] != IPPROTO_TCP && ip[6] != IPPROTO_UDP) || len < IP6_BYTES + UDP_BYTES || !may_leave6(o->zone, ip + 24))
+		return false;
+	f = net_hop(o->zone->net);
+	if (!f)
+		return true;
+	memcpy(f, o->zone->gateway_mac, 6);
+	memcpy(f + 6, here, 6);
+	put16(f + 12, ETHERTYPE_IPV6);
+	memcpy(f + ETH_BYTES, ip, len);
+	slirp_input(o->slirp, f, (int)(ETH_BYTES + len));
+	net_hop_end(o->zone->net);
+	return true;
 }
 
 int outside_offer(struct outside *o, uint16_t port, const char *socket)

@@ -19,11 +19,9 @@
 #define PENDING_EACH 32 /* of one machine, so that it leaves room for others */
 
 struct pending {
-	struct zone *zone; /* NULL: free */
-	uint8_t mac[6], question[512];
-	uint32_t ip;
-	uint16_t port, id; /* the asker's */
-	uint16_t sent_id;
+	struct dns_asker who; /* zone NULL: free */
+	uint8_t question[512];
+	uint16_t id, sent_id; /* the asker's, and the one that the servers see */
 	size_t len;
 	uint64_t at;
 };
@@ -65,8 +63,8 @@ static void fail(struct resolver *r, struct pending *p)
 	put16(m, p->id);
 	m[2] |= 0x80;
 	m[3] = 0x80 | 2; /* SERVFAIL */
-	gateway_send_udp(p->zone, p->mac, p->ip, 53, p->port, m, p->len);
-	p->zone = NULL;
+	gateway_answer(&p->who, m, p->len);
+	p->who.zone = NULL;
 }
 
 static void on_timer(void *arg)
@@ -76,7 +74,7 @@ static void on_timer(void *arg)
 	bool more = false;
 
 	for (size_t i = 0; i < PENDING; i++) {
-		if (!r->pending[i].zone)
+		if (!r->pending[i].who.zone)
 			continue;
 		if (now - r->pending[i].at >= PATIENCE_NS)
 			fail(r, &r->pending[i]);
@@ -109,11 +107,11 @@ static void on_answer(void *arg, uint32_t events)
 	for (size_t i = 0; i < PENDING; i++) {
 		struct pending *p = &r->pending[i];
 
-		if (!p->zone || p->sent_id != get16(m))
+		if (!p->who.zone || p->sent_id != get16(m))
 			continue;
 		put16(m, p->id);
-		gateway_send_udp(p->zone, p->mac, p->ip, 53, p->port, m, (size_t)n);
-		p->zone = NULL;
+		gateway_answer(&p->who, m, (size_t)n);
+		p->who.zone = NULL;
 		return;
 	}
 }
@@ -151,32 +149,28 @@ static uint16_t unused_id(const struct resolver *r)
 
 		if (getrandom(&id, sizeof(id), 0) != sizeof(id))
 			continue;
-		while (i < PENDING && !(r->pending[i].zone && r->pending[i].sent_id == id))
+		while (i < PENDING && !(r->pending[i].who.zone && r->pending[i].sent_id == id))
 			i++;
 		if (i == PENDING)
 			return id;
 	}
 }
 
-void resolver_ask(struct resolver *r, struct zone *z, const uint8_t mac[6], uint32_t ip,
-	uint16_t port, const uint8_t *msg, size_t len)
+void resolver_ask(struct resolver *r, const struct dns_asker *who, const uint8_t *msg, size_t len)
 {
 	struct pending *p = NULL;
 	unsigned own = 0;
 
 	for (size_t i = 0; r && i < PENDING; i++) {
-		if (!r->pending[i].zone)
+		if (!r->pending[i].who.zone)
 			p = &r->pending[i];
 		else
-			own += r->pending[i].zone == z && r->pending[i].ip == ip;
+			own += r->pending[i].who.zone == who->zone && !memcmp(r->pending[i].who.mac, who->mac, 6);
 	}
 	if (!p || own >= PENDING_EACH || len > sizeof(p->question))
 		return; /* the guest asks again */
-	p->zone = z;
-	memcpy(p->mac, mac, 6);
+	p->who = *who;
 	memcpy(p->question, msg, len);
-	p->ip = ip;
-	p->port = port;
 	p->id = get16(msg);
 	p->len = len;
 	p->at = loop_now();
@@ -197,6 +191,6 @@ void resolver_ask(struct resolver *r, struct zone *z, const uint8_t mac[6], uint
 void resolver_forget_zone(struct resolver *r, const struct zone *z)
 {
 	for (size_t i = 0; r && i < PENDING; i++)
-		if (r->pending[i].zone == z)
-			r->pending[i].zone = NULL;
+		if (r->pending[i].who.zone == z)
+			r->pending[i].who.zone = NULL;
 }

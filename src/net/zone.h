@@ -182,6 +182,23 @@ void gateway_send_udp(struct zone *z, const uint8_t dst_mac[6], uint32_t dst_ip,
 void router_deliver(struct port *outer, const uint8_t *frame, size_t len);
 void router_free(struct router *r);
 
+/* Who has asked a gateway's DNS, and at which of its addresses. */
+struct dns_asker {
+	struct zone *zone;
+	uint8_t mac[6], ip6[16], self6[16];
+	uint32_t ip;
+	uint16_t port;
+	bool v6;
+};
+void gateway_answer(const struct dns_asker *who, const uint8_t *msg, size_t len);
+/* gateway6.c */
+void gateway_send_udp6(struct zone *z, const uint8_t mac[6], const uint8_t from[16], const uint8_t to[16], uint16_t src_port, uint16_t dst_port,
+	const uint8_t *payload, size_t len);
+/* A UDP packet of n bytes to one of the gateway's addresses, or to many. false: nobody hears it. */
+bool gateway6_udp(struct port *gw, const uint8_t *mac, const uint8_t *ip, size_t n);
+/* dhcp6.c: answer to a message of the machine at `p` into out; its length, 0: none. */
+size_t dhcp6_answer(const struct port *p, const uint8_t *msg, size_t len, uint8_t *out, size_t cap);
+
 /* dhcp.c: answer to a DHCP message (RFC 2131) of the machine at `p` into out; its length, 0 for
  * none. */
 size_t dhcp_answer(const struct port *p, const uint8_t *msg, size_t len, uint8_t *out, size_t cap,
@@ -201,8 +218,7 @@ bool dns_address(const struct zone *z, const char *name, uint32_t *ret);
 /* resolver.c: asks the host's name servers; the answer goes back to the port by itself. */
 struct resolver *resolver_new(struct net *n);
 void resolver_free(struct resolver *r);
-void resolver_ask(struct resolver *r, struct zone *z, const uint8_t mac[6], uint32_t ip,
-	uint16_t port, const uint8_t *msg, size_t len);
+void resolver_ask(struct resolver *r, const struct dns_asker *who, const uint8_t *msg, size_t len);
 void resolver_forget_zone(struct resolver *r, const struct zone *z);
 
 /* The host's name servers by IPv4, read anew; how many. */
@@ -213,6 +229,8 @@ struct outside *outside_new(struct zone *z);
 void outside_free(struct outside *o);
 /* A whole IPv4 packet; what is not for the world outside is not let through. */
 void outside_input(struct outside *o, const uint8_t *ip, size_t len);
+/* The same for IPv6; false: it can't go there. */
+bool outside_input6(struct outside *o, const uint8_t *ip, size_t len);
 int outside_forward(struct outside *o, bool udp, uint32_t host_ip, uint16_t host_port, uint32_t ip,
 	uint16_t port, struct error **err);
 void outside_unforward(struct outside *o, bool udp, uint32_t host_ip, uint16_t host_port);

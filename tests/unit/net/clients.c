@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a gateway offers beside DHCP, asked by the programs that people have: dig, upnpc. Skipped without root, or without them. */
+/* What a gateway offers beside DHCP, asked by the programs that people have: dig, getent, upnpc. Skipped without root, or without them. */
 #include "taps.h"
 
 #define ADDRESSED "busybox ip addr add 10.1.0.10/24 dev t0; busybox ip link set lo up; busybox ip route add default via 10.1.0.1; "
@@ -49,6 +49,16 @@ static void names_by_tcp(void **state)
 	said("10.1.0.10\n10.1.0.11\n");
 }
 
+/* As the C library asks them. */
+static void names_by_getent(void **state)
+{
+	assert_int_equal(on_machine("getent", "unshare -m sh -c 'mount -t tmpfs t /mnt; echo nameserver 10.1.0.1 >/mnt/r; mount --bind /mnt/r /etc/resolv.conf; "
+					      "getent hosts n1; getent hosts 10.1.0.11; getent ahosts n1.g.croft; getent hosts nobody.g.croft || echo nobody'"),
+		0);
+	said("10.1.0.11       n1\n10.1.0.11       n1\n");
+	said("\nnobody\n");
+}
+
 /* miniupnpc takes a router whose own address is private or reserved for one that is not connected: this one has a public one. */
 static void port_maps_by_upnp(void **state)
 {
@@ -74,6 +84,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(names_by_tcp, begin, wires_end),
+		cmocka_unit_test_setup_teardown(names_by_getent, begin, wires_end),
 		cmocka_unit_test_setup_teardown(port_maps_by_upnp, begin, wires_end),
 	};
 

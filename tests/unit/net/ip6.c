@@ -83,11 +83,14 @@ static void a_router_is_advertised(void **state)
 	m[9] = 1;
 	memcpy(m + 10, wires[HOME].mac, 6);
 	send6(HOME, ll, all_routers, IPPROTO_ICMPV6, 255, m, sizeof(m));
-	assert_int_equal(receive6(HOME, IPPROTO_ICMPV6, 134, true), 14 + 40 + 64);
+	assert_int_equal(receive6(HOME, IPPROTO_ICMPV6, 134, true), 14 + 40 + 64 + 24 + 24);
 	assert_int_equal(frame[21], 255);
 	assert_true(get16(frame + 54 + 6) > 0);
 	assert_memory_equal(frame + 54 + 48, home_prefix, 16);
 	assert_int_equal(frame[54 + 35], 0xc0);
+	/* Name server and search domain (RFC 8106). */
+	assert_memory_equal(frame + 54 + 64, ((uint8_t[]){ 25, 3, 0, 0, 0, 0, 7, 8, 0xfd, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1 }), 24);
+	assert_memory_equal(frame + 54 + 88, "\x1f\x03\0\0\0\0\x07\x08\x01g\x05" "croft\0\0\0\0\0\0\0\0", 24);
 }
 
 static void neighbours_and_pings_are_answered(void **state)
