@@ -16,6 +16,7 @@
 #include <string.h>
 
 #define NET_MS 10000
+#define AGENT_MS 30000
 
 struct member {
 	const struct group *g;
@@ -119,6 +120,15 @@ static int create(const struct member *x, struct error **err)
 	return rc;
 }
 
+/* The guest program greets before the network is set up, and answers the first question after that. */
+static int wait_for_network(struct machine *m, struct error **err)
+{
+	_cleanup_agent_ struct agent *a = machine_agent(m, AGENT_MS, err);
+	_cleanup_free_ char *facts = a ? agent_facts(a, AGENT_MS, err) : NULL;
+
+	return facts ? 0 : -1;
+}
+
 static int bring_up(struct worker *w, void *arg, struct error **err)
 {
 	const struct member *x = arg;
@@ -144,7 +154,7 @@ static int bring_up(struct worker *w, void *arg, struct error **err)
 	if (machine_start(m, &so, &already, err) < 0 || attach(x->net_dir, err) < 0)
 		return -1;
 	worker_state(w, "booting");
-	if (machine_wait_ready(m, -1, err) < 0)
+	if (machine_wait_ready(m, -1, err) < 0 || wait_for_network(m, err) < 0)
 		return -1;
 	if (!x->o->machines_only && group_run_commands(x->g, x->n, "init", m, w, err) < 0)
 		return -1;
