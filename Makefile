@@ -4,7 +4,7 @@ BUILD ?= build
 prefix ?= /usr/local
 CROFT = $(BUILD)/src/cli/croft
 
-.PHONY: all deps demo check check-sanitize bench fuzz install clean
+.PHONY: all deps deps-tests demo check check-sanitize check-valgrind check-clang bench fuzz install clean
 
 all: deps
 	@test -f $(BUILD)/build.ninja || meson setup --prefix $(prefix) $(BUILD)
@@ -13,22 +13,34 @@ all: deps
 deps:
 	@sh scripts/deps.sh
 
+deps-tests:
+	@sh scripts/deps.sh --tests
+
 demo: all
 	@bash scripts/demo.sh $(CROFT)
 
-check: all
+check: deps-tests all
 	@bash scripts/check.sh --unit $(BUILD) --system $(CROFT)
 
-check-sanitize: deps
+check-sanitize: deps-tests
 	@test -f $(BUILD)-sanitize/build.ninja || \
 		meson setup -Db_sanitize=address,undefined -Db_lundef=false $(BUILD)-sanitize
 	@ninja -C $(BUILD)-sanitize
 	@bash scripts/check.sh --unit $(BUILD)-sanitize
 
-bench: all
+check-valgrind: deps-tests all
+	@bash scripts/check.sh --valgrind $(BUILD)
+
+# Whether everything builds with the other compiler too.
+check-clang: deps-tests
+	@test -f $(BUILD)-clang/build.ninja || CC=clang meson setup $(BUILD)-clang
+	@ninja -C $(BUILD)-clang
+	@bash scripts/check.sh --unit $(BUILD)-clang
+
+bench: deps-tests all
 	@bash tests/bench/run $(CROFT)
 
-fuzz: deps
+fuzz: deps-tests
 	@test -f $(BUILD)-fuzz/build.ninja || \
 		CC=clang meson setup -Dfuzz=true -Db_sanitize=address,undefined -Db_lundef=false $(BUILD)-fuzz
 	@ninja -C $(BUILD)-fuzz
@@ -39,4 +51,4 @@ install: all
 	@meson install -C $(BUILD) $(if $(DESTDIR),--destdir $(abspath $(DESTDIR)))
 
 clean:
-	rm -rf $(BUILD) $(BUILD)-sanitize $(BUILD)-fuzz
+	rm -rf $(BUILD) $(BUILD)-sanitize $(BUILD)-clang $(BUILD)-fuzz

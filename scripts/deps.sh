@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Installs what building and testing croft needs. With --missing it only does so when something is missing.
+# Installs what is missing of what building and running croft needs, with --tests also what its tests need.
 set -eu
 
 packages="
@@ -9,8 +9,13 @@ gcc libc6-dev make meson ninja-build pkg-config
 libfyaml-dev libjansson-dev libslirp-dev libexpat1-dev libglib2.0-dev libcmocka-dev
 libarchive-dev libcurl4-openssl-dev libssl-dev libzstd-dev
 qemu-system-x86 qemu-utils ipxe-qemu ovmf
-busybox-static isc-dhcp-client miniupnpc bind9-dnsutils debian-archive-keyring ca-certificates gpgv gpg
-e2fsprogs libext2fs-dev libfdisk-dev mmdebstrap uidmap dosfstools mtools xorriso xz-utils jq openssh-client zsh fish
+busybox-static debian-archive-keyring ca-certificates gpgv gpg
+e2fsprogs libext2fs-dev libfdisk-dev mmdebstrap uidmap dosfstools mtools xorriso xz-utils jq openssh-client
+"
+# Other compilers, checkers and clients that tests set beside croft.
+[ "${1:-}" != --tests ] || packages="$packages
+clang libclang-rt-14-dev valgrind zsh fish
+isc-dhcp-client miniupnpc bind9-dnsutils
 "
 
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then

@@ -165,8 +165,6 @@ static void send_waiting(void)
 
 void machine_shutdown(const char *why)
 {
-	_cleanup_error_ struct error *e = NULL;
-
 	if (machine.core.closing)
 		return;
 	log_line("shutting down: %s", why);
