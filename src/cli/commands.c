@@ -35,6 +35,8 @@ const struct command *const commands[] = {
 	&cmd_vm_backup,
 	&cmd_vm_backups,
 	&cmd_vm_forget,
+	&cmd_vm_export,
+	&cmd_vm_import,
 	&cmd_vm_rescue,
 	&cmd_job_run,
 	&cmd_job_list,

@@ -43,6 +43,16 @@ int image_remove(const char *name, bool force, struct error **err);
 /* arch: NULL takes the host's. */
 int image_import(const char *file, const char *name, const char *arch, bool force, struct error **err);
 
+/*
+ * Images that come whole from elsewhere. begin: a folder for the image's files; *lock, -1 at first, is held for all images that come together.
+ * check: image.json in it names no file outside; gives its disk (or NULL) and format (new strings), and takes the name in. Then adopt
+ * puts it in its place, where nothing is yet, or abort removes it.
+ */
+char *image_adopt_begin(const char *name, int *lock, struct error **err);
+int image_adopt_check(const char *dir, const char *name, char **disk, char **format, struct error **err);
+int image_adopt(const char *dir, const char *name, struct error **err);
+void image_adopt_abort(const char *dir);
+
 struct image_tiny_opts {
 	const char *name;    /* default "tiny" */
 	const char *arch;    /* default the host's */

@@ -85,10 +85,8 @@ static const char *last_part(const char *full)
 }
 
 /* Another machine: what tells it from all others is made from its own name. */
-static void new_identity(const struct cloning *c)
+void machine_new_identity(struct machine_def *d, const char *from)
 {
-	struct machine_def *d = &((struct cloning *)c)->copy.def;
-
 	for (size_t i = 0; i < d->nnics; i++) {
 		struct machine_nic *n = &d->nics[i];
 		char mac[18];
@@ -105,7 +103,7 @@ static void new_identity(const struct cloning *c)
 		free(STEAL(n->gateway));
 		free(STEAL(n->dns));
 	}
-	if (d->hostname && !strcmp(d->hostname, last_part(c->m->name))) {
+	if (d->hostname && !strcmp(d->hostname, last_part(from))) {
 		free(d->hostname);
 		d->hostname = xstrdup(last_part(d->name));
 	}
@@ -146,6 +144,8 @@ static int fill(const struct cloning *c, struct error **err)
 	machine_def_to_json(&c->copy.def, &b);
 	if (c->o->same && c->s && carry_snapshot(c, &b, err) < 0)
 		return -1;
+	if (!c->o->same && machine_renew_later(c->copy.dir, err) < 0)
+		return -1;
 	return file_write(json, b.data, b.len, 0600, err);
 }
 
@@ -181,7 +181,7 @@ static int clone_locked(struct cloning *c, const char *to, struct error **err)
 	if (c->o->same)
 		drop_forwards(&c->copy.def);
 	else
-		new_identity(c);
+		machine_new_identity(&c->copy.def, c->m->name);
 	machine_sweep(parent);
 	c->copy.dir = xasprintf("%s/.tmp-%d-%s", parent, (int)getpid(), path_basename(dir));
 	if (fill(c, err) == 0 && file_rename(c->copy.dir, dir, err) == 0)

@@ -43,8 +43,13 @@ int machine_resume(struct machine *m, struct error **err)
 
 struct agent *machine_agent_awake(struct machine *m, int timeout_ms, struct error **err)
 {
-	if (machine_state(m) != MACHINE_PAUSED)
-		return machine_agent(m, timeout_ms, err);
+	if (machine_state(m) != MACHINE_PAUSED) {
+		struct agent *a = machine_agent(m, timeout_ms, err);
+
+		if (a)
+			machine_renew(m, a);
+		return a;
+	}
 	error_set(err, ERR_STATE, "machine %s: it is paused", m->name);
 	error_hint(err, "let it go on: croft vm resume %s", m->name);
 	return NULL;

@@ -161,6 +161,8 @@ int machine_wait_ready(struct machine *m, int timeout_ms, struct error **err)
 	}
 	if (r < 0 && (*err)->cls != ERR_INTR)
 		machine_explain(m, err);
+	if (r > 0)
+		machine_renew(m, NULL);
 	return r < 0 ? -1 : 0;
 }
 

@@ -83,6 +83,26 @@ void pack_out_release(struct pack_out *p)
 	*p = (struct pack_out){ .fd = -1 };
 }
 
+size_t record_make(ZSTD_CCtx *cctx, int level, const uint8_t *raw, uint32_t len, uint32_t nchunks, char *record, size_t cap)
+{
+	struct rec_head *h = (struct rec_head *)record;
+	size_t table_len = nchunks * sizeof(struct rec_chunk), n;
+	char *payload = record + sizeof(*h) + table_len;
+
+	n = ZSTD_compressCCtx(cctx, payload, cap - sizeof(*h) - table_len, raw, len, level);
+	*h = (struct rec_head){ .magic = REC_MAGIC, .flags = REC_ZSTD, .raw = len, .nchunks = nchunks };
+	if (ZSTD_isError(n) || n > len - len / 32) {
+		memcpy(payload, raw, len);
+		h->flags = 0;
+		n = len;
+	}
+	h->stored = (uint32_t)n;
+	h->table_sum = sum64(h + 1, table_len);
+	h->payload_sum = sum64(payload, n);
+	h->sum = sum64(h, offsetof(struct rec_head, sum));
+	return sizeof(*h) + table_len + n;
+}
+
 void block_free(struct block *b)
 {
 	free(b->table);
@@ -156,37 +176,45 @@ static int read_head(int fd, const char *path, uint64_t off, struct rec_head *h,
 	return head_ok(h) ? 0 : damaged(path, (uint32_t)off, "no record starts here", err);
 }
 
+/* b->stored holds table and payload of the record with this head. */
+static int take_loaded(struct block *b, const struct rec_head *h, const char *path, bool sums, struct error **err)
+{
+	size_t table_len = h->nchunks * sizeof(struct rec_chunk);
+	uint64_t sum = 0;
+
+	b->table = grow(b->table, &b->table_cap, table_len);
+	if (sum64(b->stored, table_len) != h->table_sum)
+		return damaged(path, b->off, "the table of chunks", err);
+	if (sums && sum64(b->stored + table_len, h->stored) != h->payload_sum)
+		return damaged(path, b->off, "the compressed bytes", err);
+	memcpy(b->table, b->stored, table_len);
+	for (uint32_t i = 0; i < h->nchunks; i++)
+		sum += b->table[i].len;
+	if (sum != h->raw)
+		return damaged(path, b->off, "the lengths of the chunks", err);
+	b->rawlen = h->raw;
+	b->payload = h->stored;
+	b->flags = h->flags;
+	b->nchunks = h->nchunks;
+	b->size = (uint32_t)(sizeof(*h) + table_len + h->stored);
+	return 0;
+}
+
 int block_load(struct block *b, int fd, const char *path, uint64_t pack, uint32_t off, bool sums, struct error **err)
 {
 	struct rec_head h;
-	size_t table_len;
-	uint64_t sum = 0;
+	size_t len;
 
 	b->valid = false;
 	b->pack = pack;
 	b->off = off;
 	if (read_head(fd, path, off, &h, err) < 0)
 		return -1;
-	table_len = h.nchunks * sizeof(struct rec_chunk);
-	b->stored = grow(b->stored, &b->stored_cap, table_len + h.stored);
-	b->table = grow(b->table, &b->table_cap, table_len);
-	if (read_at(fd, b->stored, table_len + h.stored, off + sizeof(h), path, err) < 0)
+	len = h.nchunks * sizeof(struct rec_chunk) + h.stored;
+	b->stored = grow(b->stored, &b->stored_cap, len);
+	if (read_at(fd, b->stored, len, off + sizeof(h), path, err) < 0)
 		return -1;
-	if (sum64(b->stored, table_len) != h.table_sum)
-		return damaged(path, off, "the table of chunks", err);
-	if (sums && sum64(b->stored + table_len, h.stored) != h.payload_sum)
-		return damaged(path, off, "the compressed bytes", err);
-	memcpy(b->table, b->stored, table_len);
-	for (uint32_t i = 0; i < h.nchunks; i++)
-		sum += b->table[i].len;
-	if (sum != h.raw)
-		return damaged(path, off, "the lengths of the chunks", err);
-	b->rawlen = h.raw;
-	b->payload = h.stored;
-	b->flags = h.flags;
-	b->nchunks = h.nchunks;
-	b->size = (uint32_t)(sizeof(h) + table_len + h.stored);
-	return 0;
+	return take_loaded(b, &h, path, sums, err);
 }
 
 int block_read(struct block *b, int fd, const char *path, uint64_t pack, uint32_t off, bool sums, struct error **err)
@@ -197,6 +225,23 @@ int block_read(struct block *b, int fd, const char *path, uint64_t pack, uint32_
 static uint64_t record_len(const struct rec_head *h)
 {
 	return sizeof(*h) + h->nchunks * sizeof(struct rec_chunk) + h->stored;
+}
+
+int block_parse(struct block *b, const char *record, size_t len, const char *path, struct error **err)
+{
+	struct rec_head h;
+
+	b->valid = false;
+	b->pack = 0;
+	b->off = 0;
+	if (len < sizeof(h))
+		return damaged(path, 0, "no record starts here", err);
+	memcpy(&h, record, sizeof(h));
+	if (!head_ok(&h) || record_len(&h) != len)
+		return damaged(path, 0, "no record starts here", err);
+	b->stored = grow(b->stored, &b->stored_cap, len - sizeof(h));
+	memcpy(b->stored, record + sizeof(h), len - sizeof(h));
+	return take_loaded(b, &h, path, true, err) < 0 ? -1 : block_unpack(b, path, err);
 }
 
 int pack_record_len(int fd, const char *path, uint64_t off, uint64_t *ret, struct error **err)

@@ -23,6 +23,12 @@ void pack_note(struct pack_out *p, const struct rec_chunk *table, uint32_t n, ui
 void pack_out_release(struct pack_out *p); /* closes; the file stays */
 char *pack_path(const char *store, uint64_t id);
 
+/*
+ * Head and payload of a record whose table is in its place behind the head already; its length. It is compressed when it pays: at least
+ * 1/32 smaller. cap: at least head, table and ZSTD_compressBound(len).
+ */
+size_t record_make(ZSTD_CCtx *cctx, int level, const uint8_t *raw, uint32_t len, uint32_t nchunks, char *record, size_t cap);
+
 /* A record in memory. Zeroed: empty. */
 struct block {
 	uint64_t pack;
@@ -40,6 +46,8 @@ void block_free(struct block *b);
 int block_load(struct block *b, int fd, const char *path, uint64_t pack, uint32_t off, bool sums, struct error **err);
 int block_unpack(struct block *b, const char *path, struct error **err); /* what was loaded; hashes are not checked here */
 int block_read(struct block *b, int fd, const char *path, uint64_t pack, uint32_t off, bool sums, struct error **err); /* both */
+/* A record that is in memory, checked by its sums and unpacked. path: for errors. */
+int block_parse(struct block *b, const char *record, size_t len, const char *path, struct error **err);
 /* Length on disk of the record at off, by its head alone. */
 int pack_record_len(int fd, const char *path, uint64_t off, uint64_t *ret, struct error **err);
 /* Where the next whole head of a record is, from `from` on; 0: nowhere. */

@@ -105,27 +105,6 @@ static void worker_free(void *ctx)
 	free(k);
 }
 
-/* Compresses when it pays: at least 1/32 smaller. */
-static void fill_record(struct worker *k, struct slab *b, const uint8_t *raw)
-{
-	struct rec_head *h = (struct rec_head *)b->record;
-	size_t table_len = b->fresh * sizeof(struct rec_chunk), n;
-	char *payload = b->record + sizeof(*h) + table_len;
-
-	n = ZSTD_compressCCtx(k->cctx, payload, b->record_cap - sizeof(*h) - table_len, raw, b->raw, k->w->level);
-	*h = (struct rec_head){ .magic = REC_MAGIC, .flags = REC_ZSTD, .raw = b->raw, .nchunks = b->fresh };
-	if (ZSTD_isError(n) || n > b->raw - b->raw / 32) {
-		memcpy(payload, raw, b->raw);
-		h->flags = 0;
-		n = b->raw;
-	}
-	h->stored = (uint32_t)n;
-	h->table_sum = sum64(h + 1, table_len);
-	h->payload_sum = sum64(payload, n);
-	h->sum = sum64(h, offsetof(struct rec_head, sum));
-	b->record_len = sizeof(*h) + table_len + n;
-}
-
 /* Hashes what has no hash yet, side by side. */
 static void hash_items(struct worker *k, struct slab *b)
 {
@@ -212,7 +191,7 @@ static void run(void *ctx, void *task)
 	hash_items(k, b);
 	raw = pick_fresh(k, b, (struct rec_chunk *)(b->record + sizeof(struct rec_head)));
 	if (b->fresh)
-		fill_record(k, b, raw);
+		b->record_len = record_make(k->cctx, k->w->level, raw, b->raw, b->fresh, b->record, b->record_cap);
 }
 
 static int begin(struct session *w, struct store *s, unsigned threads, int level, struct error **err)

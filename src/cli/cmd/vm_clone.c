@@ -33,8 +33,8 @@ const struct command cmd_vm_clone = {
 	.path = "vm clone",
 	.args = "NAME NEW",
 	.summary = "Make a machine from another one",
-	.help = "The new one has a name, MAC, UUID and host name of its own, and depends on the old one in nothing. What a system keeps of its identity in its "
-		"files (machine-id, ssh host keys) is copied with them. Without --snapshot the machine must be stopped.",
+	.help = "The new one has a name, MAC, UUID and host name of its own, and depends on the old one in nothing. Its machine-id and "
+		"ssh host keys are made anew when its guest program is first reached. Without --snapshot the machine must be stopped.",
 	.opts = clone_opts_,
 	.min_words = 2,
 	.max_words = 2,
