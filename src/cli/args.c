@@ -275,15 +275,17 @@ static const struct opt *find_long(const struct command *c, const char *name, si
 	return NULL;
 }
 
-/* One argument that begins with "--"; *i moves on over a value. */
+/* One argument that begins with "--", or with the one dash of is_long_dash; *i moves on over a value. */
 static int parse_long(struct cmd_args *a, const char *const *argv, size_t *i, struct error **err)
 {
-	const char *name = argv[*i] + 2, *eq = strchr(name, '=');
+	const char *name = argv[*i] + 1 + (argv[*i][1] == '-'), *eq = strchr(name, '=');
 	const struct opt *o = find_long(a->cmd, name, eq ? (size_t)(eq - name) : strlen(name), err);
 
 	if (!o)
 		return -1;
 	if (o->kind == OPT_FLAG) {
+		if (eq && a->cmd && a->cmd->long_dash && (!strcmp(eq + 1, "false") || !strcmp(eq + 1, "true")))
+			return eq[1] == 't' ? set_option(a, o, NULL, err) : 0;
 		if (eq)
 			return error_set(err, ERR_USAGE, "option --%s takes no value", o->name);
 		return set_option(a, o, NULL, err);
@@ -297,6 +299,19 @@ static int parse_long(struct cmd_args *a, const char *const *argv, size_t *i, st
 			return -1;
 	while (o->kind == OPT_WORDS && argv[*i + 1] && argv[*i + 1][0] != '-');
 	return 0;
+}
+
+/* -name or -name=value of a command that takes these, the name being one of its own. */
+static bool is_long_dash(const struct cmd_args *a, const char *s)
+{
+	size_t n = strcspn(s + 1, "=");
+
+	if (!a->cmd || !a->cmd->long_dash || n < 2)
+		return false;
+	for (const struct opt *o = a->cmd->opts ? a->cmd->opts : no_opts; o->name; o++)
+		if (strlen(o->name) == n && !strncmp(o->name, s + 1, n))
+			return true;
+	return false;
 }
 
 /* One argument of letters: -tv, -c4, -c 4. */
@@ -363,7 +378,7 @@ int args_parse(struct cmd_args *a, const char *const *argv, struct error **err)
 			only_words = true;
 			continue;
 		}
-		if (!only_words && s[0] == '-' && s[1] == '-')
+		if (!only_words && s[0] == '-' && (s[1] == '-' || is_long_dash(a, s)))
 			r = parse_long(a, argv, &i, err);
 		else if (!only_words && s[0] == '-' && s[1])
 			r = parse_letters(a, argv, &i, err);

@@ -42,6 +42,7 @@ struct command {
 	const struct opt *opts;
 	int min_words, max_words; /* -1: any; those that stand for capitals in the path count, and come first */
 	const char *complete;	  /* what completes the words, "machine", "image|file" */
+	bool long_dash;   /* one dash before a long option is enough, as programs in Go have it */
 	bool passthrough; /* the second word after the path ends option parsing (exec, run) */
 	/* Returns the exit status, or -1 with *err. */
 	int (*run)(const struct cmd_args *a, struct error **err);

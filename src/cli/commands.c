@@ -45,6 +45,10 @@ const struct command *const commands[] = {
 	&cmd_image_make_rescue,
 	&cmd_image_import,
 	&cmd_image_list,
+	&cmd_image_build,
+	&cmd_image_validate,
+	&cmd_image_inspect,
+	&cmd_image_fix,
 	&cmd_image_show,
 	&cmd_image_remove,
 #ifdef CROFT_STORE

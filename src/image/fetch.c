@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "image/fetch.h"
+#include "base/cleanup.h"
+#include "base/file.h"
 #include "base/intr.h"
+#include "base/mem.h"
 #include "base/progress.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -10,6 +15,9 @@
 
 struct transfer {
 	struct buf *b;
+	int fd; /* when b is NULL */
+	const char *path;
+	struct error *write_error;
 	size_t max;
 	bool too_large;
 	struct progress *progress;
@@ -19,6 +27,8 @@ static size_t on_data(char *p, size_t size, size_t n, void *arg)
 {
 	struct transfer *t = arg;
 
+	if (!t->b)
+		return file_write_all(t->fd, p, size * n, t->path, &t->write_error) == 0 ? size * n : 0;
 	if (size * n > t->max - t->b->len) {
 		t->too_large = true;
 		return 0;
@@ -64,6 +74,8 @@ static int run(CURL *c, const char *url, struct transfer *t, struct error **err)
 	rc = curl_easy_perform(c);
 	if (rc == CURLE_OK)
 		return 0;
+	if (t->write_error)
+		return error_move(err, &t->write_error);
 	if (intr_check(err) < 0)
 		return error_wrap(err, "%s", url);
 	if (t->too_large)
@@ -83,9 +95,8 @@ static int run(CURL *c, const char *url, struct transfer *t, struct error **err)
 	return -1;
 }
 
-int fetch(const char *url, const char *label, size_t max, struct buf *b, struct error **err)
+static int fetch_into(struct transfer *t, const char *url, const char *label, struct error **err)
 {
-	struct transfer t = { .b = b, .max = max };
 	CURL *c;
 	int rc;
 
@@ -94,10 +105,36 @@ int fetch(const char *url, const char *label, size_t max, struct buf *b, struct 
 	if (!c)
 		return error_set(err, ERR_FAILED, "%s: cannot start libcurl", url);
 	if (label)
-		t.progress = progress_start(label, max == SIZE_MAX ? 0 : max, 1);
-	t.max += b->len;
-	rc = run(c, url, &t, err);
+		t->progress = progress_start(label, t->max == SIZE_MAX ? 0 : t->max, 1);
+	t->max += t->b ? t->b->len : 0;
+	rc = run(c, url, t, err);
 	curl_easy_cleanup(c);
-	progress_end(t.progress, rc == 0 ? "fetched" : "not fetched");
+	progress_end(t->progress, rc == 0 ? "fetched" : "not fetched");
+	return rc;
+}
+
+int fetch(const char *url, const char *label, size_t max, struct buf *b, struct error **err)
+{
+	struct transfer t = { .b = b, .max = max };
+
+	return fetch_into(&t, url, label, err);
+}
+
+int fetch_file(const char *url, const char *label, const char *path, struct error **err)
+{
+	_cleanup_free_ char *temp = xasprintf("%s.part", path);
+	_cleanup_close_ int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+	struct transfer t = { .fd = fd, .path = temp, .max = SIZE_MAX };
+	int rc;
+
+	if (fd < 0)
+		return error_errno(err, errno, "%s", temp);
+	rc = fetch_into(&t, url, label, err);
+	if (rc == 0)
+		rc = file_fsync(fd, temp, err);
+	if (rc == 0)
+		rc = file_rename(temp, path, err);
+	if (rc < 0)
+		unlink(temp);
 	return rc;
 }

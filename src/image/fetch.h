@@ -8,5 +8,7 @@
 
 /* Whole body into b, at most max bytes. label: name on the progress line, or NULL for none. */
 int fetch(const char *url, const char *label, size_t max, struct buf *b, struct error **err);
+/* Whole body into a file, which appears under its name when it is complete. */
+int fetch_file(const char *url, const char *label, const char *path, struct error **err);
 
 #endif

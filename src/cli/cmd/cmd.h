@@ -46,6 +46,13 @@ int image_make_rescue_run(const struct cmd_args *a, struct error **err);
 int image_make_debian_run(const struct cmd_args *a, struct error **err);
 int image_import_run(const struct cmd_args *a, struct error **err);
 
+/* The same for templates: croft-build, build_run.c. */
+extern const struct command cmd_image_build, cmd_image_validate, cmd_image_inspect, cmd_image_fix;
+int image_build_run(const struct cmd_args *a, struct error **err);
+int image_validate_run(const struct cmd_args *a, struct error **err);
+int image_inspect_run(const struct cmd_args *a, struct error **err);
+int image_fix_run(const struct cmd_args *a, struct error **err);
+
 /* Becomes the program pm; returns only with an error. */
 int pm_exec(char **argv, struct error **err);
 extern const struct command cmd_pm;
