@@ -181,14 +181,14 @@ static size_t special_token(struct boot *b, const char *s)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(specials); i++) {
 		size_t n = strlen(specials[i].name), m;
-		bool on = true;
+		bool on;
 
 		if (strncasecmp(s, specials[i].name, n))
 			continue;
 		m = on_off(s + n, &on);
 		if (!m && s[n] != '>')
 			continue;
-		key(b, on, specials[i].symbol, specials[i].code);
+		key(b, !m || on, specials[i].symbol, specials[i].code);
 		if (!m)
 			key(b, false, specials[i].symbol, specials[i].code);
 		return n + (m ? m : 1);

@@ -46,6 +46,7 @@ struct build {
 	char final[SHA_HEX]; /* key of the finished disk */
 	struct box *vm;
 	struct comm *comm;
+	bool began;	   /* a step was begun, so there is something to go on with */
 	struct map facts;  /* of {{build}}: char * */
 	int64_t deadline;  /* loop_now() ns of the provisioner that runs, 0: none */
 };

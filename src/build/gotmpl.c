@@ -541,6 +541,7 @@ static int branches(struct run *r, struct buf *out, bool taken)
 	if (stop != 'e')
 		return 0;
 	r->quiet = outer || taken || go;
+	stop = 0;
 	if (body(r, out, true, &stop) < 0)
 		return -1;
 	r->quiet = outer;

@@ -65,10 +65,10 @@ char *iso_checksum_find(const char *list, const char *name)
 		if (hex)
 			return hex;
 	}
-	/* a list of one */
-	return lines.len == 1 && digest_by_length(strspn(lines.v[0], "0123456789abcdefABCDEF")) ?
-		       xstrndup(lines.v[0], strspn(lines.v[0], "0123456789abcdefABCDEF")) :
-		       NULL;
+	/* a file with the digits alone */
+	if (lines.len == 1 && !lines.v[0][strspn(lines.v[0], "0123456789abcdefABCDEF")] && digest_by_length(strlen(lines.v[0])))
+		return xstrdup(lines.v[0]);
+	return NULL;
 }
 
 static bool is_url(const char *s)

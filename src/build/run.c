@@ -170,6 +170,7 @@ static int run_step(struct build *b, size_t i, bool *abort, struct error **err)
 	char answer;
 
 	pause_debug(b, title);
+	b->began = true;
 	while (do_step(b, s, err) < 0) {
 		ui_error(b->ui, b->name, "Step %s failed: %s", title, (*err)->msg);
 		if (!intr_signal && b->vm)
@@ -364,7 +365,7 @@ static void failed(struct build *b, bool abort)
 		return;
 	}
 	box_kill(b);
-	if (b->vm)
+	if (b->vm && b->began)
 		ui_say(b->ui, b->name, "What was done is kept: the same command goes on at the step that failed.");
 }
 
