@@ -21,9 +21,13 @@ static char *validate(const struct test_case *c, struct strv *warnings)
 	struct build_opts b = { 0 };
 	struct error *err = NULL;
 	struct template *t;
+	FILE *f = fopen("t", "we");
 	char *said = NULL;
 
-	assert_ok(file_write("t", c->text.data, c->text.len, 0600, &err), err);
+	/* not file_write: nothing here has to survive a power cut */
+	assert_non_null(f);
+	assert_int_equal(fwrite(c->text.data, 1, c->text.len, f), c->text.len);
+	fclose(f);
 	t = template_load("t", &o, &err);
 	if (t && build_validate(t, &b, warnings, &err) == 0)
 		strv_addv(warnings, t->warnings.v ? (const char *const *)t->warnings.v : (const char *const[]){ NULL });
