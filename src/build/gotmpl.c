@@ -38,19 +38,25 @@ static void value_clear(struct value *v)
 }
 #define _cleanup_value_ _cleanup_(value_clear)
 
+static size_t column_of(const struct run *r)
+{
+	size_t column = 1;
+
+	for (const char *s = r->text; s < r->p; s++)
+		column += ((unsigned char)*s & 0xc0) != 0x80;
+	return column;
+}
+
 static int fail(struct run *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 static int fail(struct run *r, const char *fmt, ...)
 {
 	_cleanup_free_ char *msg = NULL;
-	size_t column = 1;
 	va_list ap;
 
 	va_start(ap, fmt);
 	msg = xvasprintf(fmt, ap);
 	va_end(ap);
-	for (const char *s = r->text; s < r->p; s++)
-		column += ((unsigned char)*s & 0xc0) != 0x80;
-	return error_set(r->err, ERR_USAGE, "character %zu of the value: %s", column, msg);
+	return error_set(r->err, ERR_USAGE, "character %zu of the value: %s", column_of(r), msg);
 }
 
 static char *to_text(const struct value *v)
@@ -351,7 +357,7 @@ static int call(struct run *r, const char *name, const struct args *a, struct va
 	if (rc == 0)
 		return 0;
 	if (rc < 0) {
-		error_wrap(r->err, "{{%s}}", name);
+		error_wrap(r->err, "character %zu of the value: {{%s}}", column_of(r), name);
 		return -1;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(go); i++)

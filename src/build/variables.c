@@ -8,6 +8,7 @@
 #include <string.h>
 
 #define ROUNDS_MAX 100
+#define VALUE_MAX (1u << 20) /* one that names itself doubles in each round */
 
 static const char *nearest_var(const struct template *t, const char *name)
 {
@@ -127,16 +128,18 @@ static int round_one(struct template *t, struct map_item *it, const struct funcs
 static int expand_all(struct template *t, struct error **err)
 {
 	struct funcs f = { .vars = &t->vars, .strict = true, .env = true, .template_dir = t->dir, .now = t->now };
+	bool grows = false;
 
-	for (int round = 0; round < ROUNDS_MAX; round++) {
+	for (int round = 0; round < ROUNDS_MAX && !grows; round++) {
 		int changed = 0;
 
-		for (size_t i = 0; i < t->vars.len; i++) {
+		for (size_t i = 0; i < t->vars.len && !grows; i++) {
 			int rc = round_one(t, &t->vars.items[i], &f, err);
 
 			if (rc < 0)
 				return -1;
 			changed |= rc;
+			grows = grows || strlen(t->vars.items[i].value) > VALUE_MAX;
 		}
 		if (!changed)
 			return 0;
