@@ -161,6 +161,8 @@ char *group_net_dir(const char *name); /* DATA/groups/NAME/net; new */
 char *group_net_request(const char *name, const char *json, struct error **err);
 /* The network directory of a group whose network runs; else ERR_NOT_FOUND, ERR_STATE with what to do. New. */
 char *group_net_running(const char *name, struct error **err);
+/* Starts the network of a group unless it runs, and has pm watch it. dir: of the network. */
+int group_net_start(const char *name, const char *dir, struct error **err);
 
 /*
  * Apps (docs/apps.md). node NULL: all nodes; apps empty or NULL: all apps that they have. Nodes are worked on at the same time; those

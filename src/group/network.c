@@ -4,8 +4,25 @@
 #include "base/mem.h"
 #include "internal.h"
 #include "net/net.h"
+#include "pm/keep.h"
 
 #define REQUEST_MS 10000
+
+int group_net_start(const char *name, const char *dir, struct error **err)
+{
+	_cleanup_free_ char *unit = xasprintf("net/%s", name);
+	_cleanup_error_ struct error *e = NULL;
+	const char *args[] = { "--again", dir, NULL };
+	struct proc_id id;
+
+	if (net_running(dir))
+		return 0;
+	if (net_start(dir, err) < 0)
+		return -1;
+	if (net_process(dir, &id, &e) == 0)
+		pm_keep(unit, &id, "croft-net", args);
+	return 0;
+}
 
 char *group_net_running(const char *name, struct error **err)
 {

@@ -102,7 +102,7 @@ static int resume_net(const char *group, const char *net, const char *name, bool
 
 	if (!file_exists(json))
 		return 0;
-	if (net_start(net, err) < 0)
+	if (group_net_start(group, net, err) < 0)
 		return -1;
 	if (!disk_only && file_exists(state)) {
 		buf_adds(&b, "{\"op\":\"load\",\"file\":");

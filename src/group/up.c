@@ -84,7 +84,7 @@ static int start_net(const struct group *g, const char *dir, struct error **err)
 	_cleanup_buf_ struct buf b = BUF_INIT;
 
 	group_net_json(g, &b);
-	if (file_mkdirs(dir, 0700, err) < 0 || net_configure(dir, b.data, err) < 0 || net_start(dir, err) < 0)
+	if (file_mkdirs(dir, 0700, err) < 0 || net_configure(dir, b.data, err) < 0 || group_net_start(g->name, dir, err) < 0)
 		return error_wrap(err, "group %s: network", g->name);
 	return 0;
 }

@@ -7,6 +7,7 @@
 #include "base/path.h"
 #include "helper/helper.h"
 #include "internal.h"
+#include "pm/keep.h"
 #include "qemu/qmp.h"
 #include "snapint.h"
 
@@ -52,6 +53,17 @@ static int hear_helper(struct proc *p, struct buf *said, struct error **err)
 	}
 }
 
+/* Killed, it is started again by pm, to take its QEMU back. */
+static void keep_helper(const struct machine *m)
+{
+	_cleanup_free_ char *unit = xasprintf("machine/%s", m->name);
+	const char *args[] = { "--again", m->dir, NULL };
+	struct proc_id id;
+
+	if (machine_helper(m, &id))
+		pm_keep(unit, &id, "croft-machine", args);
+}
+
 int machine_spawn_helper(const struct machine *m, bool adopt, struct error **err)
 {
 	_cleanup_free_ char *exe = path_libexec("croft-machine", err);
@@ -72,8 +84,10 @@ int machine_spawn_helper(const struct machine *m, bool adopt, struct error **err
 		return -1;
 	if (!said.len) {
 		/* It may have died without a word. */
-		if (waitpid(p.pid, &status, WNOHANG) != p.pid || !status)
+		if (waitpid(p.pid, &status, WNOHANG) != p.pid || !status) {
+			keep_helper(m);
 			return 0;
+		}
 		return error_set(err, ERR_FAILED, "croft-machine %s before it had started QEMU", proc_status_text(status));
 	}
 	if (proc_wait(&p, 5000, &status, err) < 0)

@@ -20,13 +20,19 @@
 #define STOP_MS 5000
 #define LOG_MAX (1 << 20)
 
-int net_running(const char *dir)
+int net_process(const char *dir, struct proc_id *id, struct error **err)
 {
 	_cleanup_free_ char *path = path_join(dir, "net.pid");
+
+	return proc_id_read(path, id, err);
+}
+
+int net_running(const char *dir)
+{
 	_cleanup_error_ struct error *e = NULL;
 	struct proc_id id;
 
-	return proc_id_read(path, &id, &e) == 0 && proc_id_alive(&id);
+	return net_process(dir, &id, &e) == 0 && proc_id_alive(&id);
 }
 
 /* What there is, but not more than to the line's end: something else may follow it. A pipe can't be looked into first. */
@@ -205,6 +211,7 @@ int net_stop(const char *dir, struct error **err)
 
 		kill(id.pid, SIGTERM);
 		if (poll(&f, 1, STOP_MS) == 0) {
+			unlink(path); /* else pm would start it again */
 			kill(id.pid, SIGKILL);
 			poll(&f, 1, STOP_MS);
 		}

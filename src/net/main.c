@@ -14,8 +14,10 @@
 #include "net/services.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/resource.h>
 
 static bool ended;
@@ -112,23 +114,49 @@ static int serve(struct net *n, struct error **err)
 	return 0;
 }
 
+/*
+ * pm has seen the process end. It was killed when its pid file is still there and nobody has taken its place; one that was told to
+ * end has removed the file. Messages go where those of the first one went.
+ */
+static bool wanted_again(const char *dir)
+{
+	_cleanup_free_ char *pid = path_join(dir, "net.pid"), *log = path_join(dir, "net.log");
+	_cleanup_error_ struct error *e = NULL;
+	struct proc_id id;
+	int fd;
+
+	if (proc_id_read(pid, &id, &e) < 0 || proc_id_alive(&id))
+		return false;
+	fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+	if (fd >= 0) {
+		dup2(fd, 2);
+		close(fd);
+	}
+	log_warn("the network was killed and is started again");
+	return true;
+}
+
 int main(int argc, char **argv)
 {
 	_cleanup_error_ struct error *e = NULL;
 	_cleanup_close_ int lock = -1;
 	_cleanup_free_ char *pid_path = NULL;
 	struct net n = { 0 };
+	bool again;
 	int rc;
 
 	log_init("croft-net");
 	more_files();
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
-	if (argc != 2) {
-		log_error("usage: croft-net DIR");
+	again = argc == 3 && !strcmp(argv[1], "--again");
+	if (argc != (again ? 3 : 2)) {
+		log_error("usage: croft-net [--again] DIR");
 		return ERR_USAGE;
 	}
-	n.dir = argv[1];
+	n.dir = argv[argc - 1];
+	if (again && !wanted_again(n.dir))
+		return 0;
 	if (claim(n.dir, &lock, &e) < 0) {
 		puts(e->msg);
 		return (int)e->cls;

@@ -22,6 +22,7 @@
 #define CROFT_NET_NET_H
 
 #include "base/error.h"
+#include "base/proc.h"
 
 /* Replaces DIR/net.json; a running process is told to read it again (ports and forwards change
  * live). */
@@ -29,6 +30,8 @@ int net_configure(const char *dir, const char *json, struct error **err);
 /* Starts the process unless it runs; returns when its control socket answers. */
 int net_start(const char *dir, struct error **err);
 int net_stop(const char *dir, struct error **err); /* not running: success */
+/* The process itself. */
+int net_process(const char *dir, struct proc_id *id, struct error **err);
 /* 1 running, 0 not. */
 int net_running(const char *dir);
 /* One request to the control socket, JSON text both ways (new string). {"op":"attach"} makes it

@@ -102,6 +102,22 @@ static bool find_process(struct unit *u)
 	return true;
 }
 
+void adopt_process(struct unit *u, int32_t pid, uint64_t start)
+{
+	struct wire m = { .op = WIRE_ADOPT, .version = WIRE_VERSION, .role = ROLE_MAIN, .unit = core_hash(u->id), .flags = WIRE_GROUP,
+		.pid = pid, .start = start };
+
+	machine_timer(u, TIMER_STATE, &u->timer, 0);
+	home_job_begin(u, "adopted");
+	home_job_pid(u->job, pid, start);
+	core_restore(&machine.core, u, PM_RUNNING, true, 0);
+	home_record(u, "adopted");
+	u->pid = pid;
+	m.job = u->job;
+	/* Whether it is there is known to the watcher: it tells of an end that comes between. */
+	machine_send(&m, NULL, 0, NULL, 0);
+}
+
 /* A unit's process that was started after the last line of its state could be written. */
 static void look_at_job(uint32_t job)
 {

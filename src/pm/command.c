@@ -5,6 +5,7 @@
 #include "base/units.h"
 #include "pm/machine.h"
 #include "pm/stream.h"
+#include "pm/watch.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -375,6 +376,44 @@ static void run_invoke(struct reply *r, const struct command *c, const struct st
 	reply_wait(r, WAIT_JOB, &u, 1);
 }
 
+/* A process that somebody else has started becomes the unit's: ID PID START [KEY=VALUE...]. */
+static void run_adopt(struct reply *r, const struct command *c, const struct strv *words, struct error **err)
+{
+	_cleanup_params_ struct params ps = PARAMS_INIT;
+	struct unit *u = core_find(&machine.core, words->v[1]);
+	uint64_t pid, start;
+
+	if (parse_u64("PID", words->v[2], 2, INT32_MAX, &pid, err) < 0 || parse_u64("START", words->v[3], 1, UINT64_MAX, &start, err) < 0)
+		return;
+	for (size_t i = 4; i < words->len; i++)
+		if (params_assign(&ps, words->v[i], err) < 0)
+			return;
+	if (u && u->defined && u->pid == (int32_t)pid) {
+		reply_end(r, 0, "is watched already");
+		return;
+	}
+	if (u && u->defined && (u->pid || (u->state != PM_STOPPED && u->state != PM_FAIL && u->state != PM_STARTING_FAIL))) {
+		error_set(err, ERR_STATE, "%s: is %s", u->id, pm_state_name(u->state));
+		return;
+	}
+	if (!u || !u->defined || words->len > 4)
+		u = core_define(&machine.core, words->v[1], &ps, err);
+	if (!u)
+		return;
+	if (u->type != UNIT_RUN) {
+		error_set(err, ERR_STATE, "%s: only a unit of type run has a process to adopt", u->id);
+		return;
+	}
+	if (watch_start_of((pid_t)pid) != start) {
+		error_set(err, ERR_NOT_FOUND, "process %s that began at %s is not there", words->v[2], words->v[3]);
+		return;
+	}
+	home_defer(u);
+	home_flush();
+	adopt_process(u, (int32_t)pid, start);
+	reply_end(r, 0, "%s", u->id);
+}
+
 static void run_shutdown(struct reply *r, const struct command *c, const struct strv *words, struct error **err)
 {
 	reply_end(r, 0, "shutting down");
@@ -408,6 +447,7 @@ static const struct command commands[] = {
 	{ "jobs", 0, 0, "", run_jobs, 0, 0 },
 	{ "wait", 1, MANY, "ID...", run_wait, 0, WAIT_END },
 	{ "invoke", 2, MANY, "[KEY=VALUE...] -- COMMAND...", run_invoke, 0, 0 },
+	{ "adopt", 3, MANY, "ID PID START [KEY=VALUE...]", run_adopt, 0, 0 },
 	{ "shutdown", 0, 0, "", run_shutdown, 0, 0 },
 	{ "upgrade", 0, 0, "", run_upgrade, 0, 0 },
 };

@@ -17,6 +17,7 @@ struct options {
 	const char *format;
 	int timeout_ms; /* -1: none */
 	bool no_wait, quiet, follow;
+	bool begin; /* start pm when none runs */
 	long lines;
 	struct strv args; /* of the command */
 };
@@ -125,6 +126,16 @@ static int run_status(const struct pm_command *c, struct options *o, struct erro
 	return rc ? rc : show_status(o->home, words[1], buf_str(&data));
 }
 
+static int run_adopt(const struct pm_command *c, struct options *o, struct error **err)
+{
+	_cleanup_strv_ struct strv words = STRV_INIT;
+
+	if (o->args.len < 3)
+		return error_set(err, ERR_USAGE, "usage: pm %s %s; START is field 22 of /proc/PID/stat", c->name, c->args);
+	words_to(o, c, &words);
+	return client_adopt(o->home, (const char *const *)words.v, words.len, o->begin, err);
+}
+
 static int run_deps(const struct pm_command *c, struct options *o, struct error **err)
 {
 	_cleanup_buf_ struct buf data = BUF_INIT;
@@ -219,7 +230,7 @@ static int run_main(const struct pm_command *c, struct options *o, struct error 
 
 #define MANY 1000000
 static const struct pm_command commands[] = {
-	{ "main", "[--home DIR] [--init-stream FILE] [--on-fatal readopt|kill] [--detach]", "run the process manager", run_main, 0 },
+	{ "main", "[--home DIR] [--init-stream FILE] [--on-fatal readopt|kill] [--detach] [--until-idle]", "run the process manager", run_main, 0 },
 	{ "unit", "ID KEY=VALUE...", "define or redefine a unit", run_sent, 0 },
 	{ "set-property", "ID KEY=VALUE...", "change parameters of a unit; KEY= removes one", run_sent, 1 },
 	{ "remove", "ID...", "forget stopped units and their logs", run_sent, MANY },
@@ -248,6 +259,7 @@ static const struct pm_command commands[] = {
 	{ "host", "install|remove|start|stop|status [OPTIONS]", "pm as a service of this system", run_main, 0 },
 	{ "init", "", "be process 1", run_main, 0 },
 	{ "power", "off|reboot|halt|kexec", "ask process 1 for the end", run_main, 0 },
+	{ "adopt", "[--begin] ID PID START [KEY=VALUE...]", "watch a process that runs already as a unit", run_adopt, 0 },
 	{ "shutdown", "", "stop all units and end pm", run_sent, 0 },
 	{ "upgrade", "", "execute the program anew without touching units", run_sent, 0 },
 };
@@ -279,6 +291,8 @@ static int option(int argc, char **argv, int *i, struct options *o, struct error
 		return o->quiet = true;
 	if (!strcmp(argv[*i], "-f") || !strcmp(argv[*i], "--follow"))
 		return o->follow = true;
+	if (!strcmp(argv[*i], "--begin"))
+		return o->begin = true;
 	for (; k < ARRAY_SIZE(with); k++) {
 		size_t n = strlen(with[k]);
 

@@ -10,6 +10,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/mem.h"
+#include "base/proc.h"
 #include "pm/machine.h"
 
 #include <dirent.h>
@@ -96,14 +97,46 @@ int home_open(const char *path, struct error **err)
 	return 0;
 }
 
+void home_note_self(void)
+{
+	_cleanup_error_ struct error *e = NULL;
+	struct proc_id id;
+
+	if (proc_id_of(getpid(), &id, &e) == 0)
+		proc_id_write("pm.pid", &id, &e);
+}
+
+/* A program that was executed anew has the lock from before, under a number that it was not told. */
+int home_lock_kept(void)
+{
+	_cleanup_closedir_ DIR *d = opendir("/proc/self/fd");
+	struct stat lock, it;
+	struct dirent *de;
+
+	if (stat("lock", &lock) < 0)
+		return -1;
+	while (d && (de = readdir(d))) {
+		int fd = atoi(de->d_name);
+
+		if (fd > 2 && fstat(fd, &it) == 0 && it.st_ino == lock.st_ino && it.st_dev == lock.st_dev) {
+			fcntl(fd, F_SETFD, FD_CLOEXEC);
+			return fd;
+		}
+	}
+	return -1;
+}
+
 int home_lock(struct error **err)
 {
 	int fd = open("lock", O_RDONLY | O_CREAT | O_CLOEXEC, 0600);
+	struct stat ours, there;
 
 	if (fd < 0)
 		return error_errno(err, errno, "home: lock");
-	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+	/* One that ended with its home (--until-idle) has removed the file that we have opened. */
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &ours) == 0 && stat("lock", &there) == 0 && ours.st_ino == there.st_ino) {
 		return fd;
+	}
 	close(fd);
 	error_set(err, ERR_STATE, "a pm runs already for this home");
 	return error_hint(err, "`pm list` asks it; another home: --home DIR");
@@ -336,6 +369,19 @@ void home_job_begin(struct unit *u, const char *reason)
 		home_job_remove(before);
 }
 
+void home_job_pid(uint32_t job, int32_t pid, uint64_t start)
+{
+	_cleanup_error_ struct error *e = NULL;
+	char path[48], text[96];
+	struct proc_id id;
+
+	if (proc_id_of(getpid(), &id, &e) < 0) /* for the boot's id */
+		return;
+	snprintf(path, sizeof(path), "jobs/%u/pid", job);
+	snprintf(text, sizeof(text), "%d %llu %s\n", (int)pid, (unsigned long long)start, id.boot);
+	put(path, text, strlen(text));
+}
+
 void home_job_end(uint32_t job, const char *retcode)
 {
 	char path[48], text[48];
@@ -424,4 +470,17 @@ void home_load(void)
 		if (de->d_name[0] != '.')
 			load_unit(de->d_name, same);
 	last_job();
+}
+
+void home_remove(void)
+{
+	static const char *const files[] = { "boot", "log", "log.1", "pm.pid", "lock" };
+	_cleanup_error_ struct error *e = NULL;
+
+	/* The lock goes last: from then on another pm may make the same home anew. */
+	if (file_remove_tree("units", &e) < 0 || file_remove_tree("jobs", &e) < 0)
+		log_line("%s", e->msg);
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++)
+		unlink(files[i]);
+	rmdir(machine.home);
 }

@@ -29,6 +29,8 @@ struct outgoing {
 	int fds[WIRE_FDS];
 	char more[];
 };
+#define IDLE_AFTER_MS 3000 /* of --until-idle: so long is waited for the first unit */
+
 static bool upgrading;
 static struct outgoing *out_first, **out_last = &out_first;
 
@@ -340,15 +342,46 @@ static void dispatch(const struct epoll_event *ev)
 	core_settle(&machine.core);
 }
 
-/* All is down and we are asked to end. */
-static bool finished(void)
+static uint32_t units_up(void)
 {
-	uint32_t still = 0;
+	uint32_t n = 0;
 
 	for (int s = 0; s < PM_NSTATES; s++)
 		if (s != PM_STOPPED && s != PM_FAIL && s != PM_STARTING_FAIL)
-			still += machine.core.count[s];
-	return machine.core.closing && !still;
+			n += machine.core.count[s];
+	return n;
+}
+
+/* A unit of --until-idle that is down and shall be has had its time. */
+static void forget_ended(void)
+{
+	for (uint32_t i = 0; i < machine.core.nunits && machine.core.count[PM_STOPPED]; i++) {
+		_cleanup_error_ struct error *e = NULL;
+		struct unit *u = machine.core.units[i];
+
+		if (!u || !u->defined || u->up || u->state != PM_STOPPED)
+			continue;
+		home_forget(u);
+		if (core_remove(&machine.core, u, &e) < 0)
+			log_line("%s", e->msg);
+	}
+}
+
+/* Nothing to supervise, nobody who may bring something, and time enough for the first to come. */
+static bool idle(void)
+{
+	if (!machine.until_idle)
+		return false;
+	if (server_has_clients())
+		return false;
+	forget_ended();
+	return !machine.core.live && machine.now - machine.began >= IDLE_AFTER_MS;
+}
+
+/* All is down and we are asked to end. */
+static bool finished(void)
+{
+	return (machine.core.closing && !units_up()) || idle();
 }
 
 static void loop(void)
@@ -359,7 +392,9 @@ static void loop(void)
 		uint64_t now = clock_ms();
 		int wait = -1, n;
 
-		if (machine.ntimers)
+		if (machine.until_idle && !machine.core.live && machine.now - machine.began < IDLE_AFTER_MS)
+			wait = (int)(IDLE_AFTER_MS - (machine.now - machine.began));
+		else if (machine.ntimers)
 			wait = machine.timers[0].due <= now ? 0 :
 				machine.timers[0].due - now > 1000000 ? 1000000 : (int)(machine.timers[0].due - now);
 		n = epoll_wait(machine.epfd, ev, 64, wait);
@@ -383,6 +418,8 @@ static void end(void)
 	unlink("socket");
 	unlink("input");
 	unlink("notify");
+	if (machine.until_idle && !machine.core.live)
+		home_remove();
 	machine_send(&m, NULL, 0, NULL, 0);
 }
 
@@ -401,7 +438,7 @@ static int set_up(struct error **err)
 	machine.epfd = epoll_create1(EPOLL_CLOEXEC);
 	if (machine.epfd < 0 || machine_watch_fd(machine.sock, EPOLLIN, SEEN_WATCHER, 0) < 0)
 		return error_errno(err, errno, "epoll");
-	machine.now = clock_ms();
+	machine.now = machine.began = clock_ms();
 	core_init(&machine.core, &launch_ops, NULL);
 	home_load();
 	machine_send(&m, NULL, 0, NULL, 0);
@@ -418,6 +455,7 @@ int machine_main(int argc, char **argv)
 		machine.home = o.home;
 		machine.self = o.self;
 		machine.kill_on_fatal = o.kill_on_fatal;
+		machine.until_idle = o.until_idle;
 		machine.init_stream = o.init_stream;
 		machine.sock = WATCH_MACHINE_FD;
 		set_up(&e);

@@ -55,12 +55,14 @@ struct machine {
 	const char *home, *self; /* absolute */
 	const char *init_stream; /* or NULL */
 	bool kill_on_fatal;
+	bool until_idle; /* see main_options */
 	int sock, epfd, notify_fd;
 	uint32_t nsocket_units; /* defined ones of type socket */
 	struct timer *timers;
 	uint32_t ntimers, cap_timers;
 	uint32_t last_job;
 	uint64_t now; /* ms, monotonic; set once a turn */
+	uint64_t began; /* ms */
 	bool blocked; /* the watcher's socket is full: outgoing waits */
 	bool quit;
 	int quit_status;
@@ -116,6 +118,8 @@ int ready_open(struct unit *u, int *write_end); /* ready=fd:N: number, or 0 */
 /* home.c; all paths are below the working directory, which is the home */
 int home_open(const char *path, struct error **err);	/* makes and enters it */
 int home_lock(struct error **err);			/* fd of the lock, or -1 */
+int home_lock_kept(void);
+void home_note_self(void); /* pm.pid: for people and scripts, whom to send SIGTERM */
 void home_path(struct buf *b, const char *dir, const char *id, const char *file);
 void home_name(struct buf *b, const char *id);		/* ID as a file name */
 bool home_id(const char *name, char id[PM_ID_MAX + 1]); /* and back */
@@ -125,12 +129,16 @@ int home_save(struct unit *u, bool sync, struct error **err);
 void home_defer(struct unit *u); /* save at the next flush */
 void home_forget(struct unit *u);
 void home_job_begin(struct unit *u, const char *reason);
+/* What a process writes itself when we start it: jobs/N/pid. */
+void home_job_pid(uint32_t job, int32_t pid, uint64_t start);
 void home_job_end(uint32_t job, const char *retcode);
 void home_job_remove(uint32_t job);
 void home_load(void);
+void home_remove(void); /* all of it; the last thing that a pm does */
 bool home_last(const char *id, struct buf *line); /* last complete line of the state */
 
 /* adopt.c */
+void adopt_process(struct unit *u, int32_t pid, uint64_t start); /* that nobody of us has started */
 void adopt_child(const struct wire *m, int log_fd); /* one answer to LIST */
 void adopt_end(void);				   /* END: what is left is judged */
 
@@ -153,6 +161,7 @@ void server_event(enum seen kind, uint32_t index, uint32_t events);
 void server_changed(struct unit *u, enum pm_state from, const char *reason);
 void server_reloaded(struct unit *u, const char *failure); /* NULL: it went well */
 void server_flush(void);
+bool server_has_clients(void);
 bool server_init_stream(const char *src, struct error **err); /* a file of commands, or - */
 /* One line of an answer: data. */
 void reply_data(struct reply *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -88,6 +88,8 @@ int main_options(int argc, char **argv, struct main_options *o, struct error **e
 			o->resume_fd = atoi(v);
 		} else if (!strcmp(argv[i], "--detach")) {
 			o->detach = true;
+		} else if (!strcmp(argv[i], "--until-idle")) {
+			o->until_idle = true;
 		} else {
 			return error_set(err, ERR_USAGE, "main: '%s' is not an option of it, or lacks its value", argv[i]);
 		}
@@ -129,6 +131,21 @@ static int detach(const char *home, struct error **err)
 	return error_set(err, ERR_TIMEOUT, "pm took no command within 10 s");
 }
 
+/* After an upgrade it is still ours; where we take the place of a watcher that was killed it is free when that has gone. */
+static int lock_again(void)
+{
+	int lock = home_lock_kept();
+
+	for (int i = 0; i < 1000 && lock < 0; i++) {
+		_cleanup_error_ struct error *e = NULL;
+
+		lock = home_lock(&e);
+		if (lock < 0)
+			nanosleep(&(struct timespec){ 0, 1000000 }, NULL);
+	}
+	return lock; /* units are more than a lock */
+}
+
 static int watcher_main(int argc, char **argv)
 {
 	static char *args[10], *resume[10];
@@ -138,9 +155,12 @@ static int watcher_main(int argc, char **argv)
 	size_t n = 0;
 	int lock = -1, status = 0;
 
-	if (main_options(argc, argv, &o, &e) == 0 && home_open(o.home, &e) == 0 && (o.resume_fd >= 0 || (lock = home_lock(&e)) >= 0)) {
-		if (o.detach && o.resume_fd < 0)
+	if (main_options(argc, argv, &o, &e) == 0 && home_open(o.home, &e) == 0) {
+		lock = o.resume_fd >= 0 ? lock_again() : home_lock(&e);
+		if (lock >= 0 && o.detach && o.resume_fd < 0)
 			detach(o.home, &e);
+		if (!e)
+			home_note_self();
 	}
 	if (e) {
 		_cleanup_free_ char *text = error_text(e);
@@ -154,6 +174,8 @@ static int watcher_main(int argc, char **argv)
 	args[n++] = (char *)"--home";
 	args[n++] = o.home;
 	args[n++] = (char *)(o.kill_on_fatal ? "--on-fatal=kill" : "--on-fatal=readopt");
+	if (o.until_idle)
+		args[n++] = (char *)"--until-idle";
 	w = (struct watch_options){ .self = o.self, .kill_on_fatal = o.kill_on_fatal, .lock_fd = lock, .resume_fd = o.resume_fd,
 		.args = args, .nkeep = n, .resume_args = resume };
 	memcpy(resume, args, sizeof(resume));

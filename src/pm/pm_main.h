@@ -12,6 +12,7 @@ struct main_options {
 	char *home, *self; /* absolute */
 	char *init_stream; /* absolute path, or NULL */
 	bool kill_on_fatal, detach;
+	bool until_idle; /* ends, and removes its home, when no unit is left to supervise */
 	int resume_fd; /* -1: a fresh start */
 };
 /* Of `pm main` and `pm .machine`. */
@@ -54,6 +55,12 @@ int show_from_files(const char *home, struct buf *data, struct error **err);
 int exec_main(int argc, char **argv);   /* pm .exec HOME JOB KEY */
 int mount_main(int argc, char **argv);  /* pm .mount SOURCE TARGET */
 int umount_main(int argc, char **argv); /* pm .umount SOURCE TARGET */
+
+/*
+ * handover.c: sends the command adopt ID PID START KEY=VALUE... to the pm of a home; begin: starts one, until it is idle, when none
+ * runs, and waits while the unit still has another process.
+ */
+int client_adopt(const char *home, const char *const *words, size_t n, bool begin, struct error **err);
 
 /* commands.c */
 int commands_main(int argc, char **argv);

@@ -429,6 +429,14 @@ void server_flush(void)
 	}
 }
 
+bool server_has_clients(void)
+{
+	for (uint32_t i = 0; i < CLIENTS_MAX; i++)
+		if (clients[i])
+			return true;
+	return false;
+}
+
 static int open_notify(struct error **err)
 {
 	struct sockaddr_un a = { .sun_family = AF_UNIX, .sun_path = "notify" };

@@ -131,15 +131,28 @@ static int helper_fail(struct helper *h, bool adopt, struct error *e)
 	return e->cls;
 }
 
+/*
+ * pm has seen a helper end. It was killed when its pid file is still there and nobody else has taken its place; one that has ended
+ * with its QEMU has removed the file. A QEMU that is gone too is left to the next command, which tells.
+ */
+static bool wanted_again(const struct helper *h)
+{
+	_cleanup_free_ char *own = path_join(h->run, "helper.pid"), *qemu = path_join(h->run, "qemu.pid");
+	_cleanup_error_ struct error *e = NULL, *e2 = NULL;
+	struct proc_id id;
+
+	return proc_id_read(own, &id, &e) == 0 && !proc_id_alive(&id) && proc_id_read(qemu, &id, &e2) == 0 && proc_id_alive(&id);
+}
+
 int main(int argc, char **argv)
 {
-	bool adopt = argc == 3 && !strcmp(argv[1], "--adopt");
+	bool again = argc == 3 && !strcmp(argv[1], "--again"), adopt = again || (argc == 3 && !strcmp(argv[1], "--adopt"));
 	_cleanup_error_ struct error *e = NULL;
 	struct helper h = { .lock = -1, .qemu = { .pidfd = -1 } };
 
 	log_init("croft-machine");
 	if (argc != (adopt ? 3 : 2) || argv[argc - 1][0] == '-') {
-		log_error("usage: croft-machine [--adopt] DIR (croft runs this, not people)");
+		log_error("usage: croft-machine [--adopt|--again] DIR (croft runs this, not people)");
 		return ERR_USAGE;
 	}
 	signal(SIGPIPE, SIG_IGN);
@@ -149,6 +162,8 @@ int main(int argc, char **argv)
 	mallopt(M_TRIM_THRESHOLD, 64 * 1024);
 	h.dir = path_absolute(argv[argc - 1]);
 	h.run = path_join(h.dir, "run");
+	if (again && !wanted_again(&h))
+		return 0;
 	if (helper_begin(&h, adopt, &e) < 0)
 		return helper_fail(&h, adopt, e);
 	report(NULL);
