@@ -21,8 +21,10 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
+#define LOCK_TRIES 40
 #define KEEP_LINES 50	/* of a state file */
 #define MANY_LINES 200	/* then it is shortened */
 #define PARAMETER_MAX (1 << 20)
@@ -126,7 +128,7 @@ int home_lock_kept(void)
 	return -1;
 }
 
-int home_lock(struct error **err)
+static int try_lock(struct error **err)
 {
 	int fd = open("lock", O_RDONLY | O_CREAT | O_CLOEXEC, 0600);
 	struct stat ours, there;
@@ -140,6 +142,19 @@ int home_lock(struct error **err)
 	close(fd);
 	error_set(err, ERR_STATE, "a pm runs already for this home");
 	return error_hint(err, "`pm list` asks it; another home: --home DIR");
+}
+
+int home_lock(struct error **err)
+{
+	int fd = try_lock(err);
+
+	/* A process that a watcher was just starting when it was killed holds it too, until it has become its program. */
+	for (int i = 0; fd < 0 && i < LOCK_TRIES; i++) {
+		nanosleep(&(struct timespec){ 0, 5000000 }, NULL);
+		error_clear(err);
+		fd = try_lock(err);
+	}
+	return fd;
 }
 
 /* Transitions. */
