@@ -44,6 +44,8 @@ const struct command *const commands[] = {
 	&cmd_image_make_debian,
 	&cmd_image_make_rescue,
 	&cmd_image_import,
+	&cmd_image_export,
+	&cmd_image_convert,
 	&cmd_image_list,
 	&cmd_image_build,
 	&cmd_image_validate,

@@ -88,6 +88,11 @@ void sha_adds(struct sha *s, const char *text)
 	sha_add(s, text ? text : "", text ? strlen(text) : 0);
 }
 
+void sha_raw(struct sha *s, const void *p, size_t n)
+{
+	EVP_DigestUpdate(s->c, p, n);
+}
+
 void sha_end(struct sha *s, char ret[SHA_HEX])
 {
 	to_hex(s->c, ret);

@@ -16,6 +16,8 @@ struct sha;
 struct sha *sha_new(void);
 void sha_add(struct sha *s, const void *p, size_t n);
 void sha_adds(struct sha *s, const char *text); /* NULL counts as "" */
+/* The bytes alone, as sha256sum takes them. */
+void sha_raw(struct sha *s, const void *p, size_t n);
 void sha_end(struct sha *s, char ret[SHA_HEX]); /* and frees */
 
 #endif

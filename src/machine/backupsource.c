@@ -13,13 +13,10 @@
 #include "helper/helper.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/wait.h>
 
-#define SERVE_MS 10000
 #define IMG_MS 60000
 #define FREEZE_MS 5000
 #define FLEECE "croft-fleece-"
@@ -34,61 +31,9 @@ static int command(struct qmp *q, const char *name, json_t *args, json_t **ret, 
 
 struct nbd *backup_serve(const char *dir, const char *path, size_t index, bool rw, const char *bitmap, struct proc *server, struct error **err)
 {
-	/* By a descriptor of the folder, since the path of a socket can't be long. */
-	_cleanup_close_ int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	_cleanup_free_ char *name = xasprintf("nbd-%zu.sock", index), *sock = path_join(dir, name), *path_there = NULL;
-	const char *argv[20] = { "qemu-nbd", "-t", "-f", "qcow2", "-x", "disk", "-k" };
-	char text[512] = "";
-	size_t n = 8;
-	int status;
+	_cleanup_free_ char *name = xasprintf("nbd-%zu.sock", index);
 
-	if (fd < 0) {
-		error_errno(err, errno, "%s", dir);
-		return NULL;
-	}
-	path_there = xasprintf("/proc/self/fd/%d/%s", fd, name);
-	argv[7] = path_there;
-	argv[n++] = rw ? "--discard=unmap" : "-r";
-	if (rw)
-		argv[n++] = "--detect-zeroes=unmap";
-	if (bitmap) {
-		argv[n++] = "-B";
-		argv[n++] = bitmap;
-	}
-	argv[n++] = path;
-	argv[n] = NULL;
-	unlink(sock);
-	if (proc_spawn(&(struct proc_opts){ .argv = argv, .err = PROC_PIPE, .keep_fds = &fd, .nkeep_fds = 1, .die_with_us = true }, server,
-		    err) < 0) {
-		if ((*err)->cls == ERR_NOT_FOUND)
-			error_hint(err, "install the package qemu-utils");
-		return NULL;
-	}
-	for (int ms = 0; ms < SERVE_MS; ms += 5) {
-		_cleanup_error_ struct error *e = NULL;
-		struct nbd *c = file_exists(sock) ? nbd_connect(sock, "disk", bitmap, &e) : NULL;
-
-		if (c) {
-			unlink(sock);
-			return c;
-		}
-		if (e && e->code == 0) {
-			error_move(err, &e);
-			return NULL;
-		}
-		if (waitpid(server->pid, &status, WNOHANG) == server->pid) {
-			ssize_t got = read(server->err, text, sizeof(text) - 1);
-
-			server->pid = 0;
-			text[got > 0 ? got : 0] = '\0';
-			text[strcspn(text, "\n")] = '\0';
-			error_set(err, ERR_FAILED, "%s: qemu-nbd %s: %s", path, proc_status_text(status), text);
-			return NULL;
-		}
-		poll(NULL, 0, 5);
-	}
-	error_set(err, ERR_TIMEOUT, "%s: qemu-nbd does not answer in %d s", path, SERVE_MS / 1000);
-	return NULL;
+	return nbd_serve(&(struct nbd_serve){ .dir = dir, .sock = name, .disk = path, .format = "qcow2", .rw = rw, .bitmap = bitmap }, server, err);
 }
 
 /* What qemu-img info tells of bitmaps: names of ours; *whole is set when `want` is there and was closed in order. */

@@ -8,6 +8,7 @@
 #define CROFT_QEMU_NBD_H
 
 #include "base/error.h"
+#include "base/proc.h"
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -34,5 +35,15 @@ struct nbd_extent {
 };
 /* All of the disk, in order, without gaps; neighbours differ. The caller frees *ret. */
 int nbd_extents(struct nbd *n, struct nbd_extent **ret, size_t *len, struct error **err);
+
+/* A qemu-nbd of our own that serves one disk under the export's name "disk"; it ends with *server. */
+struct nbd_serve {
+	const char *dir, *sock; /* folder for its socket, and the socket's name; it is gone when the call returns */
+	const char *disk;	/* absolute path; or, without a format, in the words of --image-opts */
+	const char *format;
+	bool rw;
+	const char *bitmap; /* or NULL */
+};
+struct nbd *nbd_serve(const struct nbd_serve *s, struct proc *server, struct error **err);
 
 #endif

@@ -13,6 +13,7 @@ extern const struct command cmd_vm_backup, cmd_vm_backups, cmd_vm_forget, cmd_gr
 extern const struct command cmd_vm_export, cmd_vm_import;
 extern const struct command cmd_vm_snapshot, cmd_vm_restore, cmd_vm_snapshots, cmd_vm_unsnapshot;
 extern const struct command cmd_image_make_rescue;
+extern const struct command cmd_image_export, cmd_image_convert;
 extern const struct command cmd_image_make_tiny, cmd_image_make_debian, cmd_image_import,
 	cmd_image_list, cmd_image_show, cmd_image_remove;
 extern const struct command cmd_group_up, cmd_group_status, cmd_group_plan, cmd_group_create_vms, cmd_group_down, cmd_group_start_vms,
@@ -45,6 +46,10 @@ int image_make_tiny_run(const struct cmd_args *a, struct error **err);
 int image_make_rescue_run(const struct cmd_args *a, struct error **err);
 int image_make_debian_run(const struct cmd_args *a, struct error **err);
 int image_import_run(const struct cmd_args *a, struct error **err);
+int image_export_run(const struct cmd_args *a, struct error **err);
+int image_convert_run(const struct cmd_args *a, struct error **err);
+/* image_run.c: ordinary users of Debian have no folder of mke2fs and its like in PATH. */
+void image_widen_path(void);
 
 /* The same for templates: croft-build, build_run.c. */
 extern const struct command cmd_image_build, cmd_image_validate, cmd_image_inspect, cmd_image_fix;

@@ -22,3 +22,13 @@ int image_import_run(const struct cmd_args *a, struct error **err)
 {
 	return cli_exec_libexec("croft-image", err);
 }
+
+int image_export_run(const struct cmd_args *a, struct error **err)
+{
+	return cli_exec_libexec("croft-image", err);
+}
+
+int image_convert_run(const struct cmd_args *a, struct error **err)
+{
+	return cli_exec_libexec("croft-image", err);
+}

@@ -12,8 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Ordinary users of Debian have no folder of mke2fs and its like in PATH. */
-static void widen_path(void)
+void image_widen_path(void)
 {
 	const char *old = getenv("PATH");
 	_cleanup_free_ char *path = xasprintf("%s%s/usr/sbin:/sbin", old ? old : "", old ? ":" : "/usr/bin:/bin:");
@@ -40,7 +39,7 @@ static int make_small(const struct cmd_args *a, const char *name, make_fn *make,
 	name = o.name ? o.name : name;
 	if (init && !o.pm && strcmp(init, "guest") != 0)
 		return error_set(err, ERR_USAGE, "--init %s: guest (the default) or pm", init);
-	widen_path();
+	image_widen_path();
 	if (make(&o, &made, err) < 0)
 		return error_wrap(err, "image %s", name);
 	log_info("image %s: %s", name, made ? "made" : "is there already, made from the same inputs");
@@ -77,7 +76,7 @@ int image_make_debian_run(const struct cmd_args *a, struct error **err)
 		strv_split(&packages, given->v[i], ", ");
 	if (size && parse_size("--size", size, &o.size, err) < 0)
 		return -1;
-	widen_path();
+	image_widen_path();
 	if (image_make_debian(&o, &made, err) < 0)
 		return error_wrap(err, "image %s", name);
 	log_info("image %s: %s", name, made ? "made" : "is there already, made from the same inputs");

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Exports, as the program croft-image runs them. */
+#include "cli/cli.h"
+#include "cli/cmd/cmd.h"
+
+#include "base/cleanup.h"
+#include "base/mem.h"
+#include "base/units.h"
+#include "image/export/export.h"
+
+#include <string.h>
+
+static int run(const struct cmd_args *a, const char *what, struct error **err)
+{
+	const char *cpus = arg_str(a, "cpus"), *memory = arg_str(a, "memory"), *level = arg_str(a, "level");
+	struct image_export_opts o = {
+		.format = arg_str(a, "format"),
+		.compress = arg_str(a, "compress"),
+		.name = arg_str(a, "name"),
+		.bus = arg_str(a, "bus"),
+		.firmware = arg_str(a, "firmware"),
+		.manifest = arg_str(a, "manifest"),
+		.force = arg_flag(a, "force"),
+		.dry_run = arg_flag(a, "dry-run"),
+	};
+	uint64_t v;
+
+	if (level && parse_u64("--level", level, 1, 12, &v, err) < 0)
+		return -1;
+	o.level = level ? (int)v : 0;
+	if (cpus && parse_u64("--cpus", cpus, 1, 1024, &v, err) < 0)
+		return -1;
+	o.cpus = cpus ? (unsigned)v : 0;
+	if (memory && parse_size("--memory", memory, &o.memory, err) < 0)
+		return -1;
+	image_widen_path();
+	return image_export(what, arg_words(a)->v[1], &o, err);
+}
+
+int image_export_run(const struct cmd_args *a, struct error **err)
+{
+	return run(a, arg_words(a)->v[0], err);
+}
+
+int image_convert_run(const struct cmd_args *a, struct error **err)
+{
+	const char *file = arg_words(a)->v[0];
+	/* Never an image of the store, whatever their names are. */
+	_cleanup_free_ char *path = strchr(file, '/') ? xstrdup(file) : xasprintf("./%s", file);
+
+	return run(a, path, err);
+}
