@@ -14,6 +14,10 @@ static const struct opt export_opts[] = {
 	{ 0, "bus", OPT_STRING, "BUS", "ova, vmdk: what the disk is attached to: sata (default), scsi, ide", "sata|scsi|ide" },
 	{ 0, "firmware", OPT_STRING, "KIND", "ova: bios or uefi; default as the image wants", "bios|uefi" },
 	{ 0, "manifest", OPT_STRING, "KIND", "ova: sha256 (default) or none", "sha256|none" },
+	{ 0, "without", OPT_LIST, "PATH", "Roots: leave this out with all below; may be given again", NULL },
+	{ 0, "as-is", OPT_FLAG, NULL, "Roots: with machine-id, host keys, devices and /boot", NULL },
+	{ 0, "cmd", OPT_LIST, "WORD", "oci: a word of the command that runs by default; again for the next; default /bin/sh", NULL },
+	{ 0, "env", OPT_LIST, "NAME=VALUE", "oci: a variable of its environment; may be given again", NULL },
 	{ 'f', "force", OPT_FLAG, NULL, "Replace OUT when it is there", NULL },
 	{ 0, "dry-run", OPT_FLAG, NULL, "Only say what would be made", NULL },
 	OPT_END,
@@ -21,7 +25,10 @@ static const struct opt export_opts[] = {
 
 #define EXPORT_HELP                                                                                                                  \
 	"OUT is whole or absent: a kill or a full disk leaves nothing, and what was there under its name stays. \"-\" writes to a "   \
-	"pipe. The same image gives the same bytes, but for vhdx. Formats of disks: raw, qcow2, vmdk (stream-optimized), vdi, vhd, vhdx, ova."
+	"pipe. The same image gives the same bytes, but for vhdx. Formats of disks: raw, qcow2, vmdk (stream-optimized), vdi, vhd, vhdx, ova.\n\n"\
+	"Formats of roots, from the ext4 in a disk, an initramfs or a tar: oci (also a Docker archive), tar, squashfs, erofs. A root that "  \
+	"is to live elsewhere loses its identity: machine-id is empty, ssh host keys are left out, and what lies in /dev /proc /sys "     \
+	"/run /tmp; oci leaves out /boot too."
 
 const struct command cmd_image_export = {
 	.path = "image export",
@@ -33,7 +40,7 @@ const struct command cmd_image_export = {
 	.max_words = 2,
 	.complete = "image|file",
 	.run = image_export_run,
-	.examples = "  croft image export debian debian.ova --memory 2G\n  croft image export debian - --format raw | zstd > debian.raw.zst",
+	.examples = "  croft image export debian debian.ova --memory 2G\n  croft image export debian debian.oci.tar --name myorg/debian:12\n  croft image export debian - --format raw | zstd > debian.raw.zst",
 };
 
 const struct command cmd_image_convert = {

@@ -20,6 +20,10 @@ static int run(const struct cmd_args *a, const char *what, struct error **err)
 		.bus = arg_str(a, "bus"),
 		.firmware = arg_str(a, "firmware"),
 		.manifest = arg_str(a, "manifest"),
+		.without = arg_list(a, "without"),
+		.as_is = arg_flag(a, "as-is"),
+		.env = arg_list(a, "env"),
+		.cmd = arg_list(a, "cmd"),
 		.force = arg_flag(a, "force"),
 		.dry_run = arg_flag(a, "dry-run"),
 	};

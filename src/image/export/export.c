@@ -21,7 +21,7 @@
 #define EPOCH 1704067200
 
 const struct export_format *const export_formats[] = { &export_raw, &export_qcow2, &export_vmdk, &export_vdi, &export_vhd, &export_vhdx,
-	&export_ova, NULL };
+	&export_ova, &export_oci, &export_tar, &export_squash, &export_erofs, NULL };
 
 static const char *const compressions[] = { "gz", "xz", "zst", NULL };
 

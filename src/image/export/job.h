@@ -45,5 +45,6 @@ char *export_last_line(struct buf *text); /* new */
 int export_run(const char *const *argv, const int *fds, size_t nfds, const char *what, struct error **err);
 /* The formats, each with its file. */
 extern const struct export_format export_raw, export_qcow2, export_vmdk, export_vdi, export_vhd, export_vhdx, export_ova;
+extern const struct export_format export_tar, export_squash, export_erofs, export_oci;
 
 #endif
