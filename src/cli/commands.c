@@ -93,6 +93,8 @@ const struct command *const commands[] = {
 	&cmd_group_unsnapshot,
 	&cmd_group_fork,
 	&cmd_group_backup,
+	&cmd_group_capsule,
+	&cmd_group_open,
 	&cmd_group_clean_vms,
 	&cmd_group_list,
 	&cmd_ops_list,

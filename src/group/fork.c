@@ -12,7 +12,7 @@
 #include "base/path.h"
 #include "machine/clone.h"
 #include "net/net.h"
-#include "snapint.h"
+#include "fork.h"
 
 #include <dirent.h>
 #include <jansson.h>
@@ -20,7 +20,7 @@
 
 #define FILE_MAX (64u << 20)
 
-static int taken(const char *other, struct error **err)
+int fork_taken(const char *other, struct error **err)
 {
 	_cleanup_free_ char *sub = path_join("machines", other), *dir = path_data(sub);
 
@@ -30,14 +30,14 @@ static int taken(const char *other, struct error **err)
 	return error_hint(err, "take another name, or remove it: croft group %s clean_vms", other);
 }
 
-static int write_json(const char *path, const json_t *o, struct error **err)
+int fork_write_json(const char *path, const json_t *o, struct error **err)
 {
 	_cleanup_free_ char *text = json_dumps(o, JSON_INDENT(2));
 
 	return text ? file_writef(path, 0600, err, "%s\n", text) : error_set(err, ERR_FAILED, "%s: not JSON", path);
 }
 
-static json_t *load_json(const char *path, struct error **err)
+json_t *fork_load_json(const char *path, struct error **err)
 {
 	_cleanup_buf_ struct buf b = BUF_INIT;
 	json_t *o = NULL;
@@ -59,7 +59,7 @@ static int make_record(const char *group, const struct group_snapshot *s, const 
 	_cleanup_free_ char *from = gsnap_path(group, s->name, NULL), *record = gsnap_path(group, s->name, "group.json");
 	_cleanup_free_ char *dir = group_record_dir(other), *to = path_join(dir, "group.json"), *file = NULL;
 	_cleanup_closedir_ DIR *d = opendir(from);
-	json_t *o = load_json(record, err);
+	json_t *o = fork_load_json(record, err);
 	int rc = o ? file_mkdirs(dir, 0700, err) : -1;
 
 	for (struct dirent *e; rc == 0 && d && (e = readdir(d));)
@@ -77,17 +77,17 @@ static int make_record(const char *group, const struct group_snapshot *s, const 
 			json_object_set_new(o, "inside", json_string(group));
 		json_object_set_new(o, "name", json_string(other));
 		json_object_set_new(o, "file", json_string(file));
-		rc = write_json(to, o, err);
+		rc = fork_write_json(to, o, err);
 	}
 	json_decref(o);
 	return rc;
 }
 
 /* The network as the first group has it, with the sockets of the second one's machines and without its way in from the host. */
-static int make_net(const char *group, const char *other, struct error **err)
+int fork_net(const char *conf, const char *other, struct error **err)
 {
-	_cleanup_free_ char *from = group_net_dir(group), *to = group_net_dir(other), *conf = path_join(from, "net.json"), *text = NULL;
-	json_t *o = load_json(conf, err), *port;
+	_cleanup_free_ char *to = group_net_dir(other), *text = NULL;
+	json_t *o = fork_load_json(conf, err), *port;
 	size_t i;
 	int rc;
 
@@ -133,9 +133,18 @@ static int copy_parts(const char *group, const struct group_snapshot *s, const c
 	return 0;
 }
 
+int fork_files(const char *group, const struct group_snapshot *s, const char *other, struct error **err)
+{
+	_cleanup_free_ char *net = group_net_dir(group), *conf = path_join(net, "net.json");
+
+	if (make_record(group, s, other, err) < 0 || copy_parts(group, s, other, err) < 0)
+		return -1;
+	return fork_net(conf, other, err);
+}
+
 static int fork_it(const char *group, const struct group_snapshot *s, const char *other, struct error **err)
 {
-	if (make_record(group, s, other, err) < 0 || copy_parts(group, s, other, err) < 0 || make_net(group, other, err) < 0)
+	if (fork_files(group, s, other, err) < 0)
 		return -1;
 	return gsnap_restore_locked(other, s, false, err);
 }
@@ -146,7 +155,7 @@ int group_fork(const char *group, const char *name, const char *other, struct er
 	_cleanup_strv_ struct strv members = STRV_INIT;
 	_cleanup_close_ int lock = -1, other_lock = -1;
 
-	if (name_check("group", other, err) < 0 || gsnap_members(group, &members, err) < 0 || taken(other, err) < 0)
+	if (name_check("group", other, err) < 0 || gsnap_members(group, &members, err) < 0 || fork_taken(other, err) < 0)
 		return -1;
 	lock = group_lock(group, err);
 	if (lock < 0 || group_snapshot_recover(group, err) < 0)

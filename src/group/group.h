@@ -202,6 +202,7 @@ struct group_test_opts {
 	bool fresh;		 /* setup is run again though its snapshot is there */
 	const char *junit;	 /* file for the results as JUnit XML, or NULL */
 	const char *logs;	 /* folder for what failed cases leave, or NULL */
+	const char *capsules;	 /* folder for a capsule of each failed case, or NULL */
 	void (*report)(void *arg, const char *name, bool passed, double seconds, const char *why);
 	void *arg;
 };

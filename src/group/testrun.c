@@ -4,6 +4,7 @@
  * a failed case left on its nodes is collected before the next one takes it away.
  */
 #include "app.h"
+#include "capsule.h"
 #include "snapshot.h"
 #include "testfile.h"
 
@@ -200,17 +201,41 @@ static int calm(const struct run *r, uint64_t seed, struct error **err)
 	return ask_net(r, "{\"op\":\"heal\",\"links\":true}", err) < 0 || ask_net(r, request, err) < 0 ? -1 : 0;
 }
 
+/* The case's name as that of a file; new. */
+static char *folder_of(const char *name)
+{
+	char *folder = xstrdup(name);
+
+	for (char *p = folder; *p; p++)
+		if (*p == '/' || *p == ' ')
+			*p = '_';
+	return folder;
+}
+
+/* The whole group as the failed case has left it. */
+static void encapsulate(const struct run *r, const char *name, struct result *res)
+{
+	_cleanup_free_ char *folder = folder_of(name), *file = r->o->capsules ? xasprintf("%s/%s.croft", r->o->capsules, folder) : NULL;
+	_cleanup_free_ char *text = xasprintf("%s: %s", name, buf_str(&res->why));
+	_cleanup_error_ struct error *e = NULL;
+
+	if (!file)
+		return;
+	if (file_mkdirs(r->o->capsules, 0755, &e) < 0 ||
+		group_capsule(r->g, file, &(struct capsule_opts){ .text = text, .with = &(struct strv){ &(char *){ r->file->path }, 1, 0 } }, &e) < 0)
+		buf_addf(&res->why, "\nits capsule could not be made: %s", e->msg);
+	else
+		buf_addf(&res->why, "\nits capsule is %s: croft group open FILE", file);
+}
+
 /* What a failed case leaves: logs that nodes name, and the end of each console. */
 static void collect(const struct run *r, const char *name, struct result *res)
 {
-	_cleanup_free_ char *folder = xstrdup(name), *dir = NULL, *logs = NULL;
+	_cleanup_free_ char *folder = folder_of(name), *dir = NULL, *logs = NULL;
 	_cleanup_error_ struct error *e = NULL;
 
 	if (!r->o->logs)
 		return;
-	for (char *p = folder; *p; p++)
-		if (*p == '/' || *p == ' ')
-			*p = '_';
 	dir = path_join(r->o->logs, folder);
 	logs = path_join(dir, "logs");
 	if (file_mkdirs(dir, 0755, &e) == 0) {
@@ -248,6 +273,7 @@ static int run_case(struct run *r, const struct test_case *c, const char *name, 
 		return -1;
 	res->failed = rc == 0;
 	if (res->failed) {
+		encapsulate(r, name, res);
 		collect(r, name, res);
 		r->failed++;
 	}

@@ -39,7 +39,7 @@ static int test_run(const struct cmd_args *a, struct error **err)
 {
 	_cleanup_group_ struct group *g = cmd_group_load(a, err);
 	struct group_test_opts o = { .only = arg_list(a, "case"), .fresh = arg_flag(a, "fresh"), .junit = arg_str(a, "junit"),
-		.logs = arg_str(a, "logs"), .report = report };
+		.logs = arg_str(a, "logs"), .capsules = arg_str(a, "capsule"), .report = report };
 	uint64_t repeat = 1;
 	size_t failed, total;
 
@@ -61,6 +61,7 @@ static const struct opt test_opts[] = {
 	{ 's', "seed", OPT_STRING, "N", "What the network's random faults depend on; default 1", NULL },
 	{ 0, "fresh", OPT_FLAG, NULL, "Run setup again though its snapshot is there", NULL },
 	{ 0, "junit", OPT_STRING, "FILE", "Write the results as JUnit XML", "file" },
+	{ 0, "capsule", OPT_STRING, "DIR", "Pack the group as each failed case leaves it into DIR/CASE.croft (croft group open)", "file" },
 	{ 0, "logs", OPT_STRING, "DIR", "Collect logs and consoles of failed cases below DIR", "file" },
 	OPT_END,
 };
