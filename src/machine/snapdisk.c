@@ -10,15 +10,19 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
+#include <linux/magic.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 
 #define IMG_MS 600000
 #define SAME_TAG_MAX 16
 #define LOCKED_TRIES 100
 #define LOCKED_MS 100
+#define SETTLE_MS 5
 
 static void add_drive(struct snap_drives *d, const char *node, const char *path)
 {
@@ -65,11 +69,47 @@ void snap_drives_clear(struct snap_drives *d)
 	*d = (struct snap_drives){ 0 };
 }
 
+/*
+ * A qemu-img may outlive the command that started it, which was killed, and has to end by itself: a qcow2 file whose tables are half
+ * written is a damaged one. So it holds a lock on the file from before it is there until it ends. flock(2) and QEMU's own
+ * locks, which are those of fcntl(2), know nothing of each other, but on NFS: there it is done without.
+ */
+static int lockable(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct statfs fs;
+
+	if (fd >= 0 && fstatfs(fd, &fs) == 0 && fs.f_type != NFS_SUPER_MAGIC)
+		return fd;
+	cleanup_close(&fd);
+	return -1;
+}
+
+int snap_settle(const struct snap_drives *d, struct error **err)
+{
+	for (size_t i = 0; i < d->len; i++) {
+		_cleanup_close_ int fd = lockable(d->v[i].path);
+
+		for (int ms = 0; fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0; ms += SETTLE_MS) {
+			if (errno != EWOULDBLOCK && errno != EINTR)
+				return error_errno(err, errno, "%s: cannot lock", d->v[i].path);
+			if (ms >= IMG_MS)
+				return error_set(err, ERR_TIMEOUT, "%s: a qemu-img works on it still", d->v[i].path);
+			poll(NULL, 0, SETTLE_MS);
+		}
+	}
+	return 0;
+}
+
 int snap_img_start(const char *verb, const char *tag, const char *path, struct proc *p, struct error **err)
 {
 	const char *argv[] = { "qemu-img", "snapshot", "-q", verb, tag, path, NULL };
+	_cleanup_close_ int fd = lockable(path);
+	struct proc_opts o = { .argv = argv, .err = PROC_PIPE, .keep_fds = &fd, .nkeep_fds = fd >= 0 };
 
-	if (proc_spawn(&(struct proc_opts){ .argv = argv, .err = PROC_PIPE }, p, err) == 0)
+	if (fd >= 0 && flock(fd, LOCK_SH) < 0)
+		return error_errno(err, errno, "%s: cannot lock", path);
+	if (proc_spawn(&o, p, err) == 0)
 		return 0;
 	if ((*err)->cls == ERR_NOT_FOUND)
 		error_hint(err, "install the package qemu-utils");

@@ -57,6 +57,8 @@ int snap_restore_locked(struct machine *m, const char *name, struct snapshot_res
 int snap_img(const char *verb, const char *tag, const char *path, struct error **err); /* "-c", "-a", "-d" */
 /* Starts it; proc_wait and snap_img_done follow. */
 int snap_img_start(const char *verb, const char *tag, const char *path, struct proc *p, struct error **err);
+/* Waits for those that a command left behind which was killed, or which gave up. */
+int snap_settle(const struct snap_drives *d, struct error **err);
 int snap_img_wait(struct proc *p, const char *path, struct error **err);
 /* 1: the file holds that tag, 0: it doesn't. */
 int snap_img_has(const char *path, const char *tag, struct error **err);

@@ -182,12 +182,16 @@ static void tell(const struct machine *m, const struct snap_journal *j)
 static int recover(struct machine *m, bool own, struct error **err)
 {
 	_cleanup_(snap_journal_clear) struct snap_journal j = { 0 };
+	_cleanup_drives_ struct snap_drives d = { 0 };
 	int there, rc = 0;
 
 	snap_sweep(m);
 	there = snap_journal_read(m, &j, err);
 	if (there <= 0)
 		return there;
+	snap_drives_of(m, &d);
+	if (snap_settle(&d, err) < 0)
+		return -1;
 	if (!strcmp(j.op, "take"))
 		rc = recover_take(m, &j, err);
 	else if (!strcmp(j.op, "remove"))
