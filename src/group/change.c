@@ -106,7 +106,7 @@ static void compare_nics(const struct group_node *n, const struct machine_def *w
 	for (size_t i = 0; i < max; i++) {
 		const struct machine_nic *a = i < have->nnics ? &have->nics[i] : NULL, *b = i < want->nnics ? &want->nics[i] : NULL;
 
-		if (a && b && same_text(a->address, b->address) && same_text(a->gateway, b->gateway) && same_text(a->net, b->net))
+		if (a && b && same_text(a->address, b->address) && same_text(a->gateway, b->gateway) && same_text(a->net, b->net) && same_text(a->tap, b->tap))
 			continue;
 		/* Cards that somebody added by hand are theirs. */
 		if (a && !b && !same_text(a->net, "group"))

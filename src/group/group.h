@@ -95,6 +95,7 @@ struct group {
 	const char *prefix, *gateway; /* of the first zone */
 	struct group_zone *zones;
 	size_t nzones;
+	bool kernel;	      /* its network's engine, see net/kernel.h */
 	struct group_forward *forwards; /* from the host, and to it */
 	size_t nforwards;
 	struct group_node *nodes; /* in the file's order; then those that are gone from it */

@@ -17,6 +17,8 @@ int group_read_zones(struct group *g, struct error **err);
 void group_zones_free(struct group *g);
 /* netjson.c: what the network process is told (net/net.h). */
 void group_net_json(const struct group *g, struct buf *b);
+/* The interface that a node's NIC is with the kernel engine. */
+void group_tap_name(const struct group_node *n, size_t nic, char ret[16]);
 
 /* load.c: one node of the file, or of an older one. */
 int group_read_node(struct group *g, const char *name, const struct node *at, struct group_node *n, struct error **err);

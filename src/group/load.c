@@ -255,7 +255,7 @@ static int read_order(struct group *g, struct error **err)
 static int read_all(struct group *g, struct error **err)
 {
 	static const char *const known[] = { "nodes", "instance_order", "app_configs", "network", "zones", "forwards", "seed", "links",
-		"names", NULL };
+		"names", "engine", NULL };
 
 	if (node_known(doc_root(g->doc), "group", known, err) < 0 || read_nodes(g, err) < 0 || read_order(g, err) < 0 ||
 		group_read_gone(g, err) < 0)

@@ -106,9 +106,28 @@ static void port(const struct group *g, const struct group_node *n, size_t i, bo
 		n->name, g->zones[c->zone].name, c->mac, c->address, n->name, n->name, g->inside);
 	if (strcmp(n->id, n->name))
 		buf_addf(b, ",\"%s\",\"%s.%s.croft\"", n->id, n->id, g->inside);
-	buf_addf(b, "],\"trusted\":%s,\"socket\":", c->trusted ? "true" : "false");
+	if (g->kernel) {
+		char tap[16];
+
+		group_tap_name(n, i, tap);
+		buf_addf(b, "],\"tap\":\"%s\"", tap);
+	} else {
+		buf_addc(b, ']');
+	}
+	buf_addf(b, ",\"trusted\":%s,\"socket\":", c->trusted ? "true" : "false");
 	json_quote(b, sock);
 	buf_addc(b, '}');
+}
+
+/* The same for as long as the machine is at its place, and no other's on this computer (FNV-1a of the path). */
+void group_tap_name(const struct group_node *n, size_t nic, char ret[16])
+{
+	_cleanup_free_ char *machines = path_data("machines"), *path = xasprintf("%s/%s", machines, n->full);
+	uint32_t h = 0x811c9dc5u;
+
+	for (const char *c = path; *c; c++)
+		h = (h ^ (uint8_t)*c) * 0x01000193u;
+	snprintf(ret, 16, "ct%08x-%zu", h, nic);
 }
 
 void group_net_json(const struct group *g, struct buf *b)
@@ -117,6 +136,8 @@ void group_net_json(const struct group *g, struct buf *b)
 
 	buf_adds(b, "{\"group\":");
 	json_quote(b, g->name);
+	if (g->kernel)
+		buf_adds(b, ",\"engine\":\"kernel\"");
 	buf_adds(b, ",\"zones\":[");
 	for (size_t i = 0; i < g->nzones; i++)
 		zone(g, i, b);

@@ -149,11 +149,18 @@ static void set_nics(const struct group *g, const struct group_node *n, struct m
 		nic = &d->nics[i];
 		free(nic->mac);
 		free(nic->net);
+		free(STEAL(nic->tap));
 		free(nic->address);
 		free(nic->gateway);
 		free(nic->dns);
 		nic->mac = xstrdup(n->nics[i].mac);
 		nic->net = xstrdup("group");
+		if (g->kernel) {
+			char tap[16];
+
+			group_tap_name(n, i, tap);
+			nic->tap = xstrdup(tap);
+		}
 		nic->address = xasprintf("%s/24", n->nics[i].address);
 		nic->gateway = i ? NULL : xstrdup(z->gateway);
 		nic->dns = i ? NULL : xstrdup(z->gateway);

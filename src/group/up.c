@@ -84,6 +84,10 @@ static int start_net(const struct group *g, const char *dir, struct error **err)
 	_cleanup_buf_ struct buf b = BUF_INIT;
 
 	group_net_json(g, &b);
+	if (g->kernel && geteuid() != 0) {
+		error_set(err, ERR_STATE, "group %s: engine: the kernel's needs root, for bridges and taps", g->name);
+		return error_hint(err, "leave `engine: kernel` out of %s: the default engine needs no privileges", doc_name(g->doc));
+	}
 	if (file_mkdirs(dir, 0700, err) < 0 || net_configure(dir, b.data, err) < 0 || group_net_start(g->name, dir, err) < 0)
 		return error_wrap(err, "group %s: network", g->name);
 	return 0;

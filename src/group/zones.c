@@ -470,11 +470,31 @@ static int check_maps(const struct group *g, struct error **err)
 	return 0;
 }
 
+/* "engine": user (default), kernel. */
+static int read_engine(struct group *g, const struct node *root, struct error **err)
+{
+	const struct node *at = node_get(root, "engine");
+	const char *engine = NULL;
+
+	if (node_str(root, "engine", &engine, err) < 0)
+		return -1;
+	g->kernel = engine && !strcmp(engine, "kernel");
+	if (engine && !g->kernel && strcmp(engine, "user"))
+		return node_error(at, err, "engine: '%s' is neither user nor kernel", engine);
+	if (g->kernel && node_get(root, "links")) {
+		node_error(node_get(root, "links"), err, "links: the engine is the kernel, which makes no faults");
+		return error_hint(err, "leave `engine: kernel` out: the default engine has them all");
+	}
+	return 0;
+}
+
 int group_read_zones(struct group *g, struct error **err)
 {
 	const struct node *root = doc_root(g->doc);
 	struct node *map = NULL;
 
+	if (read_engine(g, root, err) < 0)
+		return -1;
 	if (node_map(root, "zones", &map, err) < 0 || (map ? read_section(g, map, err) : zones_of_lans(g, err)) < 0)
 		return -1;
 	for (size_t i = 0; i < g->nnodes; i++)

@@ -225,7 +225,8 @@ static int add_nic(struct strv *argv, const struct machine_nic *n, size_t i, str
 	if (!strcmp(n->net, "user"))
 		q.kind = QEMU_NIC_USER;
 	if (!strcmp(n->net, "group")) {
-		q.kind = QEMU_NIC_STREAM;
+		q.kind = n->tap ? QEMU_NIC_TAP : QEMU_NIC_STREAM;
+		q.tap = n->tap;
 		q.fd = HELPER_FD_NET + (int)i;
 	}
 	return qemu_add_nic(argv, (unsigned)i, &q, err);

@@ -99,6 +99,7 @@ void machine_new_identity(struct machine_def *d, const char *from)
 			free(n->net);
 			n->net = xstrdup("none");
 		}
+		free(STEAL(n->tap));
 		free(STEAL(n->address));
 		free(STEAL(n->gateway));
 		free(STEAL(n->dns));

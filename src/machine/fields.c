@@ -80,6 +80,7 @@ const struct field nic_fields[] = {
 	{ "model", FIELD_WORD, AT(machine_nic, model), qemu_nics_known, 0 },
 	{ "mac", FIELD_TEXT, AT(machine_nic, mac), NULL, 0 },
 	{ "net", FIELD_WORD, AT(machine_nic, net), machine_nets, 0 },
+	{ "tap", FIELD_TEXT, AT(machine_nic, tap), NULL, 0 },
 	{ "address", FIELD_TEXT, AT(machine_nic, address), NULL, 0 },
 	{ "gateway", FIELD_TEXT, AT(machine_nic, gateway), NULL, 0 },
 	{ "dns", FIELD_TEXT, AT(machine_nic, dns), NULL, 0 },

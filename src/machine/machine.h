@@ -44,6 +44,7 @@ struct machine_nic {
 	char *model;  /* virtio (default), e1000, e1000e, rtl8139 */
 	char *mac;    /* fixed for life; made from the machine's full name when absent */
 	char *net;    /* "user" (default), "none", "group": a port of the group's network process */
+	char *tap;    /* of a group NIC: the interface of the host that it is, for the kernel engine; NULL: a socket */
 	char *address;/* "10.1.2.3/24", for group NICs; else NULL */
 	char *gateway, *dns;
 	struct strv forwards; /* net=user: "tcp:127.0.0.1:8080-:80" as QEMU's hostfwd takes it */

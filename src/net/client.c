@@ -197,6 +197,17 @@ int net_start(const char *dir, struct error **err)
 	return error_set(err, ERR_FAILED, "the group's network does not start: %s", b.data);
 }
 
+/* Bridges and rules of the kernel engine, see kernel.h; this program knows nothing of them but where they are written down. */
+static int clean_kernel(const char *dir, struct error **err)
+{
+	_cleanup_free_ char *names = path_join(dir, "kernel.bridges"), *program = NULL;
+
+	if (!file_exists(names))
+		return 0;
+	program = path_libexec("croft-net", err);
+	return program ? proc_run((const char *[]){ program, "--clean", dir, NULL }, REQUEST_MS * 4, NULL, NULL, err) : -1;
+}
+
 int net_stop(const char *dir, struct error **err)
 {
 	_cleanup_free_ char *path = path_join(dir, "net.pid"),
@@ -217,6 +228,8 @@ int net_stop(const char *dir, struct error **err)
 		}
 	}
 	/* What a killed one left. */
+	if (clean_kernel(dir, err) < 0)
+		return -1;
 	return file_unlink(path, err) < 0 || file_unlink(sock, err) < 0 || file_unlink(faults, err) < 0 ||
 			       file_unlink(state, err) < 0
 		       ? -1

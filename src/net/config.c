@@ -2,6 +2,7 @@
 #include "net/faults.h"
 #include "net/forwards.h"
 #include "net/ip6.h"
+#include "net/kernel.h"
 #include "net/nat.h"
 #include "net/services.h"
 #include "net/zone.h"
@@ -68,6 +69,7 @@ static void zone_free(struct net *n, struct zone *z)
 		z->ports = p->next;
 		port_free(p);
 	}
+	kernel_zone_free(z);
 	outside_free(z->outside);
 	router_free(z->router);
 	free(z->routes);
@@ -171,6 +173,9 @@ static int read_port(struct net *n, const json_t *j, struct error **err)
 	json_array_foreach(json_object_get(j, "names"), i, name)
 		strv_add(&p->names, json_string_value(name) ? json_string_value(name) : "");
 	p->trusted = json_is_true(json_object_get(j, "trusted"));
+	if (n->kernel && !*conf_text(j, "tap"))
+		return error_set(err, ERR_USAGE, "net.json: port %s has no tap, which the kernel engine needs", p->node);
+	p->tap = n->kernel ? xstrdup(conf_text(j, "tap")) : NULL;
 	if (parse_mac(conf_text(j, "mac"), p->mac, err) < 0 ||
 		conf_ip(conf_text(j, "address"), &p->ip, err) < 0)
 		return -1;
@@ -290,6 +295,7 @@ int net_load(struct net *n, struct error **err)
 		return rc;
 	}
 	fresh.group = xstrdup(conf_text(root, "group"));
+	fresh.kernel = !strcmp(conf_text(root, "engine"), "kernel");
 	json_array_foreach(json_object_get(root, "zones"), i, j) if (rc == 0) rc =
 		read_zone(&fresh, j, err);
 	json_array_foreach(json_object_get(root, "ports"), i, j) if (rc == 0) rc =
@@ -306,9 +312,10 @@ int net_load(struct net *n, struct error **err)
 	net_clear(n); /* gives its host ports back before the new ones are taken */
 	n->zones = fresh.zones;
 	n->group = fresh.group;
+	n->kernel = fresh.kernel;
 	for (struct zone *z = n->zones; z; z = z->next)
 		z->net = n;
-	if (start_outside(n, err) < 0 ||
+	if ((n->kernel && kernel_begin(n, err) < 0) || start_outside(n, err) < 0 ||
 		forwards_load(n, json_object_get(root, "forwards"), err) < 0 || load_lists(n, root, err) < 0)
 		rc = -1;
 	else

@@ -3,6 +3,7 @@
 #include "net/capture.h"
 #include "net/faults.h"
 #include "net/forwards.h"
+#include "net/kernel.h"
 #include "net/reach.h"
 #include "net/trace.h"
 #include "net/zoneops.h"
@@ -46,16 +47,19 @@ static void format_ip(uint32_t ip, char out[16])
 
 static json_t *port_status(const struct port *p)
 {
+	uint64_t count[4] = { p->rx_frames, p->rx_bytes, p->tx_frames, p->tx_bytes };
 	char ip[16], mac[18];
 	json_t *j;
 
+	if (p->tap_index)
+		kernel_counters(p, count);
 	format_ip(p->ip, ip);
 	snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", p->mac[0], p->mac[1], p->mac[2],
 		p->mac[3], p->mac[4], p->mac[5]);
 	j = json_pack("{s:s, s:s, s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I, s:I}", "node", p->node,
-		"zone", p->zone->name, "address", ip, "mac", mac, "connected", p->fd >= 0,
-		"frames_from", (json_int_t)p->rx_frames, "bytes_from", (json_int_t)p->rx_bytes,
-		"frames_to", (json_int_t)p->tx_frames, "bytes_to", (json_int_t)p->tx_bytes,
+		"zone", p->zone->name, "address", ip, "mac", mac, "connected", p->kind != PORT_MACHINE || p->fd >= 0 || p->tap_index,
+		"frames_from", (json_int_t)count[0], "bytes_from", (json_int_t)count[1],
+		"frames_to", (json_int_t)count[2], "bytes_to", (json_int_t)count[3],
 		"dropped", (json_int_t)p->dropped, "spoofed", (json_int_t)p->spoofed);
 	if (p->has_ip6) {
 		char six[INET6_ADDRSTRLEN];
@@ -65,6 +69,8 @@ static json_t *port_status(const struct port *p)
 	}
 	if (p->leased)
 		json_object_set_new(j, "leased", json_integer(p->leased));
+	if (p->tap)
+		json_object_set_new(j, "tap", json_string(p->tap));
 	faults_port_status(p, j);
 	return j;
 }
@@ -79,6 +85,10 @@ static json_t *zone_status(const struct zone *z)
 	snprintf(whole, sizeof(whole), "%s/%u", prefix, z->prefix_len);
 	j = json_pack("{s:s, s:s, s:s, s:s, s:b, s:i, s:o}", "name", z->name, "prefix", whole, "gateway", gateway, "domain", z->domain, "outside",
 		z->has_outside, "mtu", (int)z->mtu, "router", zone_router_status(z));
+	if (z->tap) {
+		kernel_bridge_name(z, prefix);
+		json_object_set_new(j, "bridge", json_string(prefix));
+	}
 	if (z->v6) {
 		char six[INET6_ADDRSTRLEN];
 
@@ -126,6 +136,26 @@ static json_t *client_op(struct client *c, const char *op, const json_t *request
 	return json_pack("{s:b}", "ok", 1);
 }
 
+/* What only this process can do to frames, when they don't come by here. */
+static bool refused_by_kernel(const struct net *n, const char *op, struct error **err)
+{
+	static const char *const faults[] = { "link", "cut", "heal", "seed", "session" };
+	char bridge[16] = "";
+
+	for (size_t i = 0; i < ARRAY_SIZE(faults); i++)
+		if (!strcmp(op, faults[i])) {
+			error_set(err, ERR_STATE, "%s: the group's engine is the kernel, which makes no faults", op);
+			error_hint(err, "leave `engine: kernel` out of the group's file: the default engine has them all");
+			return true;
+		}
+	if (strcmp(op, "capture"))
+		return false;
+	kernel_bridge_name(n->zones, bridge);
+	error_set(err, ERR_STATE, "capture: the group's engine is the kernel, frames don't come by here");
+	error_hint(err, "tcpdump -i %s, or another bridge of croft net %s show", bridge, n->group);
+	return true;
+}
+
 static json_t *handle(struct client *c, const char *line)
 {
 	struct net *n = c->control->net;
@@ -133,7 +163,9 @@ static json_t *handle(struct client *c, const char *line)
 	const char *op = json_string_value(json_object_get(request, "op"));
 	_cleanup_error_ struct error *e = NULL;
 
-	if (op && (answer = pause_op(n, op))) {
+	if (op && n->kernel && refused_by_kernel(n, op, &e)) {
+		answer = json_pack("{s:b, s:i, s:s, s:s?}", "ok", 0, "class", (int)e->cls, "error", e->msg, "hint", e->hint);
+	} else if (op && (answer = pause_op(n, op))) {
 		/* done */
 	} else if (op && ((answer = client_op(c, op, request, &e)) || (!e && (answer = faults_op(n->faults, op, request, &e))) || (!e && (answer = zone_op(n, op, request, &e))) ||
 			  (!e && (answer = trace_op(n, op, request, &e))))) {

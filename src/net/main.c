@@ -11,6 +11,7 @@
 #include "net/faults.h"
 #include "net/forwards.h"
 #include "net/frag.h"
+#include "net/kernel.h"
 #include "net/services.h"
 
 #include <errno.h>
@@ -39,6 +40,8 @@ static void on_tick(void *arg)
 
 	state_tick(n);
 	services_tick(n);
+	if (n->kernel)
+		kernel_attach(n);
 	loop_timer_arm(n->tick, 1000000000);
 }
 
@@ -149,9 +152,16 @@ int main(int argc, char **argv)
 	more_files();
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
+	/* What a killed one of the kernel engine has left. */
+	if (argc == 3 && !strcmp(argv[1], "--clean")) {
+		rc = kernel_clean(argv[2], &e);
+		if (rc < 0)
+			log_error("%s", e->msg);
+		return rc < 0 ? (int)e->cls : 0;
+	}
 	again = argc == 3 && !strcmp(argv[1], "--again");
 	if (argc != (again ? 3 : 2)) {
-		log_error("usage: croft-net [--again] DIR");
+		log_error("usage: croft-net [--again | --clean] DIR");
 		return ERR_USAGE;
 	}
 	n.dir = argv[argc - 1];

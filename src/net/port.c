@@ -12,6 +12,7 @@
 #include "net/capture.h"
 #include "net/faults.h"
 #include "net/guard.h"
+#include "net/kernel.h"
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/log.h"
@@ -172,6 +173,10 @@ void port_write(struct port *p, const uint8_t *frame, size_t len)
 		(p->kind == PORT_GATEWAY ? gateway_deliver : router_deliver)(p, frame, len);
 		return;
 	}
+	if (p->tap) {
+		kernel_send(p->zone, frame, len);
+		return;
+	}
 	if (p->fd < 0 || p->zone->net->paused)
 		return;
 	if (TX_BYTES - p->tx_len < len + 4) {
@@ -272,7 +277,7 @@ void port_connect(struct port *p)
 	_cleanup_error_ struct error *e = NULL;
 	int fd;
 
-	if (p->fd >= 0 || p->kind != PORT_MACHINE)
+	if (p->fd >= 0 || p->kind != PORT_MACHINE || p->tap)
 		return;
 	fd = unix_connect_now(p->socket, &e);
 	if (fd < 0) {
@@ -293,6 +298,7 @@ void port_free(struct port *p)
 	strv_free(&p->names);
 	free(p->node);
 	free(p->socket);
+	free(p->tap);
 	free(p);
 }
 
@@ -300,6 +306,10 @@ void net_connect_all(struct net *n)
 {
 	bool missing = false;
 
+	if (n->kernel) {
+		kernel_attach(n);
+		return;
+	}
 	for (struct zone *z = n->zones; z; z = z->next)
 		for (struct port *p = z->ports; p; p = p->next) {
 			port_connect(p);

@@ -7,6 +7,7 @@
 #include "net/faults.h"
 #include "net/guard.h"
 #include "net/ip.h"
+#include "net/kernel.h"
 #include "net/zone.h"
 
 #include <string.h>
@@ -27,8 +28,22 @@ struct port *zone_by_ip(const struct zone *z, uint32_t ip)
 	return NULL;
 }
 
+/* Machines in a bridge of the kernel's have heard each other; from others it takes one frame for all. */
+static void flood_bridge(struct zone *z, const struct port *from, const uint8_t *f, size_t len)
+{
+	for (struct port *p = z->ports; p; p = p->next)
+		if (p != from && p->kind != PORT_MACHINE)
+			port_send(p, f, len);
+	if (from->kind != PORT_MACHINE)
+		kernel_send(z, f, len);
+}
+
 static void flood(struct zone *z, const struct port *from, const uint8_t *f, size_t len)
 {
+	if (z->tap) {
+		flood_bridge(z, from, f, len);
+		return;
+	}
 	for (struct port *p = z->ports; p; p = p->next)
 		if (p != from)
 			port_send(p, f, len);
@@ -43,6 +58,8 @@ void zone_forward(struct zone *z, struct port *from, const uint8_t *f, size_t le
 		return;
 	}
 	to = zone_by_mac(z, f);
+	if (z->tap && to && to->kind == PORT_MACHINE && from->kind == PORT_MACHINE)
+		return; /* the bridge has done it */
 	if (to && to != from)
 		port_send(to, f, len);
 }

@@ -33,6 +33,7 @@ struct outside;
 struct resolver;
 struct forward;
 struct services;
+struct kernel_tap;
 struct igd_note;
 
 enum port_kind {
@@ -49,6 +50,8 @@ struct port {
 	struct zone *zone;
 	enum port_kind kind;
 	char *node, *socket; /* socket: of a machine's alone */
+	char *tap;	     /* kernel.c: its interface, NULL: the engine is this process */
+	unsigned tap_index;  /* 0: not there */
 	struct strv names; /* that DNS knows it by, the first also in reverse */
 	uint8_t mac[6];
 	uint32_t ip; /* host byte order */
@@ -113,6 +116,7 @@ struct zone {
 	struct port *gw;
 	struct outside *outside; /* of its own way out, and of forwards to it */
 	struct router *router;	 /* to another zone, or NULL */
+	struct kernel_tap *tap;	 /* kernel.c; NULL: the engine is this process */
 	struct route *routes;
 	size_t nroutes;
 	struct dhcp_settings dhcp;
@@ -129,6 +133,7 @@ struct net {
 	struct capture *captures; /* NULL: nobody looks */
 	struct records records;
 	bool log_names; /* each question that a machine asks */
+	bool kernel;	 /* the engine, see kernel.h */
 	bool paused;	 /* pause.c */
 	uint32_t origin; /* id of the node whose frame is on its way; 0: none's */
 	struct loop_src *retry; /* runs only while a port is not connected */

@@ -183,6 +183,10 @@ static void add_netdev(struct strv *argv, unsigned index, const struct qemu_nic 
 
 	if (n->kind == QEMU_NIC_STREAM) {
 		buf_addf(&b, "stream,id=net%u,server=on,addr.type=fd,addr.str=%d", index, n->fd);
+	} else if (n->kind == QEMU_NIC_TAP) {
+		_cleanup_free_ char *tap = qemu_quote(n->tap);
+
+		buf_addf(&b, "tap,id=net%u,ifname=%s,script=no,downscript=no", index, tap);
 	} else {
 		buf_addf(&b, "user,id=net%u", index);
 		add_rules(&b, "hostfwd", n->forwards);

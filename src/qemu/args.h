@@ -30,11 +30,12 @@ struct qemu_buses {
 /* Node "disk<index>", device "dev-disk<index>". */
 int qemu_add_disk(struct strv *argv, struct qemu_buses *b, unsigned index, const struct qemu_disk *d, struct error **err);
 
-enum qemu_nic_kind { QEMU_NIC_NONE, QEMU_NIC_USER, QEMU_NIC_STREAM };
+enum qemu_nic_kind { QEMU_NIC_NONE, QEMU_NIC_USER, QEMU_NIC_STREAM, QEMU_NIC_TAP };
 struct qemu_nic {
 	const char *model, *mac; /* virtio e1000 e1000e rtl8139 */
 	enum qemu_nic_kind kind;
 	int fd;			    /* STREAM: the listening socket that QEMU inherits */
+	const char *tap;	    /* TAP: the interface, which QEMU makes */
 	const struct strv *forwards, *guestforwards; /* USER: hostfwd and guestfwd values, or NULL */
 	bool netboot;		    /* with its boot ROM */
 };
