@@ -41,10 +41,11 @@ static bool parse(const uint8_t *m, size_t len, struct question *q)
 		return false;
 	*q = (struct question){ .type = m[0] };
 	while (left) {
-		size_t n = left >= 4 ? get16(o + 2) : SIZE_MAX;
+		size_t n;
 
-		if (n > left - 4)
+		if (left < 4 || get16(o + 2) > left - 4)
 			return false;
+		n = get16(o + 2);
 		switch (get16(o)) {
 		case OPT_CLIENT:
 			q->client = o + 4;

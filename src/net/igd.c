@@ -68,6 +68,7 @@ static struct igd_note *note_of(const struct router *r, uint8_t proto, uint16_t 
 
 static void note(struct router *r, uint8_t proto, uint16_t port, const char *text)
 {
+	struct nat_static has;
 	struct igd_note *n;
 
 	if (!r->notes)
@@ -75,6 +76,10 @@ static void note(struct router *r, uint8_t proto, uint16_t port, const char *tex
 	n = note_of(r, proto, port);
 	if (!n)
 		n = note_of(r, 0, 0);
+	/* None unused: one whose map is over. There are as many as there can be maps. */
+	for (size_t i = 0; i < NOTES && !n; i++)
+		if (!nat_static_of(r->nat, r->notes[i].proto, r->notes[i].port, &has))
+			n = &r->notes[i];
 	if (n)
 		*n = (struct igd_note){ .proto = proto, .port = port };
 	if (n)

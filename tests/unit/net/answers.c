@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* DHCP and DNS answers, byte by byte, without a process. */
 #include "../test.h"
+#include "base/mem.h"
 #include "net/ip.h"
 #include "net/zone.h"
 
@@ -371,9 +372,58 @@ static void wrong_records_are_refused(void **s)
 	}
 }
 
+/* DHCPv6: the address that the machine would make itself; every message that is cut off somewhere is none, and read no further. */
+static void dhcp6_answers(void **state)
+{
+	static const uint8_t request[] = { 3, 'a', 'b', 'c', 0, 1, 0, 10, 0, 3, 0, 1, 0x52, 0x54, 0, 0, 0, 1, 0, 2, 0, 10, 0, 3, 0, 1, 0x52, 0x55, 0, 0, 0, 0,
+		0, 3, 0, 12, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 3, 0, 12, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 6, 0, 0, 0, 8, 0, 2, 0, 0 };
+	static const uint8_t duids[] = { 0, 1, 0, 10, 0, 3, 0, 1, 0x52, 0x54, 0, 0, 0, 1, 0, 2, 0, 10, 0, 3, 0, 1, 0x52, 0x55, 0, 0, 0, 0 };
+	struct fixture *f = fixture();
+	struct port gw = { .zone = &f->zone, .ip6 = { 0xfd, [15] = 1 } };
+	uint8_t out[512];
+	size_t n;
+
+	memcpy(f->zone.gateway_mac, (uint8_t[]){ 0x52, 0x55, 0, 0, 0, 0 }, 6);
+	f->zone.gw = &gw;
+	memcpy(f->sn.ip6, (uint8_t[]){ 0xfd, [15] = 9 }, 16);
+	assert_int_equal(dhcp6_answer(&f->sn, request, sizeof(request), out, sizeof(out)), 0); /* the zone has no IPv6 */
+	f->sn.has_ip6 = true;
+	n = dhcp6_answer(&f->sn, request, sizeof(request), out, sizeof(out));
+	assert_true(n > 32 + 44 + 22);
+	assert_memory_equal(out, "\x07" "abc", 4);
+	assert_memory_equal(out + 4, duids, sizeof(duids));
+	assert_memory_equal(out + 32, "\0\3\0\x28\0\0\0\7", 8);
+	assert_memory_equal(out + 32 + 16, "\0\5\0\x18", 4);
+	assert_memory_equal(out + 32 + 20, f->sn.ip6, 16);
+	/* A second one gets none: status 2. */
+	assert_memory_equal(out + 76, "\0\3\0\x12\0\0\0\x08\0\0\0\0\0\0\0\0\0\x0d\0\2\0\2", 22);
+	/* No answer is longer than its room. */
+	for (size_t cap = 0; cap < n; cap++) {
+		uint8_t *room = xmalloc(cap + 1);
+
+		assert_int_equal(dhcp6_answer(&f->sn, request, sizeof(request), room, cap), 0);
+		free(room);
+	}
+	for (size_t len = 0; len < sizeof(request); len++) {
+		uint8_t *cut = xmalloc(len + 1);
+
+		/* To the end of the memory. */
+		memcpy(cut + 1, request, len);
+		n = dhcp6_answer(&f->sn, cut + 1, len, out, sizeof(out));
+		assert_true(n == 0 || len == 32 || len == 48 || len == 64 || len == 68);
+		free(cut);
+	}
+	/* Another server's. */
+	memcpy(out, request, 64);
+	out[31] = 1;
+	assert_int_equal(dhcp6_answer(&f->sn, out, 64, out + 100, 400), 0);
+	fixture_end(f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(dhcp6_answers),
 		cmocka_unit_test(discover_gets_the_fixed_address),
 		cmocka_unit_test(requests_for_others_addresses_are_refused),
 		cmocka_unit_test(cut_and_strange_dhcp_is_ignored),
