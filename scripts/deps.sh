@@ -16,7 +16,7 @@ e2fsprogs libext2fs-dev libfdisk-dev mmdebstrap uidmap dosfstools mtools xorriso
 # Other compilers, checkers and clients that tests set beside croft.
 [ "${1:-}" != --tests ] || packages="$packages
 clang libclang-rt-14-dev valgrind zsh fish
-isc-dhcp-client miniupnpc bind9-dnsutils nftables
+isc-dhcp-client miniupnpc bind9-dnsutils nftables vde2
 "
 
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then

@@ -227,10 +227,10 @@ int net_stop(const char *dir, struct error **err)
 			poll(&f, 1, STOP_MS);
 		}
 	}
-	/* What a killed one left. */
-	if (clean_kernel(dir, err) < 0)
+	/* What a killed one left; without its pid none is started again. */
+	if (file_unlink(path, err) < 0 || clean_kernel(dir, err) < 0)
 		return -1;
-	return file_unlink(path, err) < 0 || file_unlink(sock, err) < 0 || file_unlink(faults, err) < 0 ||
+	return file_unlink(sock, err) < 0 || file_unlink(faults, err) < 0 ||
 			       file_unlink(state, err) < 0
 		       ? -1
 		       : 0;

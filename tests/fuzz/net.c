@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Frames into a zone with a router, NAT and everything that answers: ARP, IPv4, IPv6, ICMP, TCP, UDP, DHCP, DNS, NDP, PCP. Each frame:
+ * Frames into a zone with a router, NAT and everything that answers: ARP, IPv4, IPv6, ICMP, TCP, UDP, DHCP, DNS, NDP, PCP, SSDP. Each frame:
  * a byte (who sends it; what is put right, so that it gets further), two of length, bytes.
  */
 #include "base/mem.h"
 #include "net/faults.h"
+#include "net/filter6.h"
 #include "net/frag.h"
 #include "net/ip.h"
+#include "net/ip6.h"
 #include "net/nat.h"
 #include "net/zone.h"
 
@@ -25,6 +27,8 @@ static struct port *put(struct zone *z, struct port *p, enum port_kind kind, con
 	*p = (struct port){ .zone = z, .kind = kind, .node = xstrdup(node), .ip = ip, .fd = -1 };
 	memcpy(p->mac, (uint8_t[]){ 0x52, 0x54, 0, 0, 0, (uint8_t)(p - ports) }, 6);
 	strv_add(&p->names, node);
+	p->has_ip6 = true;
+	ip6_address(z->prefix6, p->mac, p->ip6);
 	p->next = z->ports;
 	z->ports = p;
 	return p;
@@ -38,9 +42,9 @@ static void begin(void)
 	net.dir = xstrdup("/nonexistent");
 	net.faults = faults_new(&net);
 	home = (struct zone){ .net = &net, .name = xstrdup("home"), .domain = xstrdup("g.croft"), .prefix = 0x0a010000, .mask = 0xffffff00,
-		.gateway = 0x0a010001, .prefix_len = 24, .mtu = 1500, .next = &wan };
+		.gateway = 0x0a010001, .prefix_len = 24, .mtu = 1500, .v6 = true, .prefix6 = { 0xfd, 0, 0, 1 }, .next = &wan };
 	wan = (struct zone){ .net = &net, .name = xstrdup("wan"), .domain = xstrdup("g.croft"), .prefix = 0x0a020000, .mask = 0xffffff00,
-		.gateway = 0x0a020001, .prefix_len = 24, .mtu = 1000 };
+		.gateway = 0x0a020001, .prefix_len = 24, .mtu = 1300, .v6 = true, .prefix6 = { 0xfd, 0, 0, 2 } };
 	net.zones = &home;
 	put(&home, &ports[0], PORT_MACHINE, "a", 0x0a01000a);
 	put(&home, &ports[1], PORT_MACHINE, "b", 0x0a01000b);
@@ -58,16 +62,41 @@ static void begin(void)
 	c.filtering = NAT_ADDRESS;
 	c.max_flows = 4096;
 	router.nat = nat_new(&c);
-	router.pcp = true;
+	router.filter6 = filter6_new();
+	router.pcp = router.upnp = true;
 	nat_map(router.nat, IPPROTO_UDP, 53, 0x0a01000a, 53, 0, 0);
 }
 
+static void mend6(uint8_t *f, size_t n, const struct port *from, bool gateway)
+{
+	uint8_t *h = f + ETH_BYTES, *t = h + IP6_BYTES, *sum;
+	size_t len;
+
+	if (n < ETH_BYTES + IP6_BYTES + 8)
+		return;
+	len = n - ETH_BYTES - IP6_BYTES;
+	h[0] = 0x60;
+	put16(h + 4, (uint16_t)len);
+	memcpy(h + 8, from->ip6, 16);
+	if (gateway)
+		memcpy(h + 24, from->zone->gw->ip6, 16);
+	sum = h[6] == IPPROTO_ICMPV6 ? t + 2 : h[6] == IPPROTO_UDP ? t + 6 : NULL;
+	if (h[6] == IPPROTO_UDP)
+		put16(t + 4, (uint16_t)len);
+	if (sum) {
+		put16(sum, 0);
+		put16(sum, inet_checksum(t, len, pseudo6(h + 8, h + 24, h[6], len)));
+	}
+}
+
 /* Sums as they should be, for what looks like a packet. */
-static void mend(uint8_t *f, size_t n)
+static void mend(uint8_t *f, size_t n, const struct port *from, bool gateway)
 {
 	uint8_t *h = f + ETH_BYTES, *t;
 	size_t hlen, len;
 
+	if (n > ETH_BYTES && get16(f + 12) == ETHERTYPE_IPV6)
+		mend6(f, n, from, gateway);
 	if (n < ETH_BYTES + IP4_BYTES || get16(f + 12) != ETHERTYPE_IPV4)
 		return;
 	hlen = (size_t)(h[0] & 15) * 4;
@@ -109,7 +138,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 				put32(f + ETH_BYTES + 12, from->ip);
 		}
 		if (how & 64)
-			mend(f, n);
+			mend(f, n, from, how & 128);
 		zone_input(from->zone, from, f, n);
 		if (net.hops)
 			abort(); /* all rooms are given back */
