@@ -46,6 +46,8 @@ const struct command *const commands[] = {
 	&cmd_image_import,
 	&cmd_image_export,
 	&cmd_image_convert,
+	&cmd_image_verify,
+	&cmd_image_diff,
 	&cmd_image_list,
 	&cmd_image_build,
 	&cmd_image_validate,

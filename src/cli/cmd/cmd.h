@@ -13,7 +13,7 @@ extern const struct command cmd_vm_backup, cmd_vm_backups, cmd_vm_forget, cmd_gr
 extern const struct command cmd_vm_export, cmd_vm_import;
 extern const struct command cmd_vm_snapshot, cmd_vm_restore, cmd_vm_snapshots, cmd_vm_unsnapshot;
 extern const struct command cmd_image_make_rescue;
-extern const struct command cmd_image_export, cmd_image_convert;
+extern const struct command cmd_image_export, cmd_image_convert, cmd_image_verify, cmd_image_diff;
 extern const struct command cmd_image_make_tiny, cmd_image_make_debian, cmd_image_import,
 	cmd_image_list, cmd_image_show, cmd_image_remove;
 extern const struct command cmd_group_up, cmd_group_status, cmd_group_plan, cmd_group_create_vms, cmd_group_down, cmd_group_start_vms,
@@ -48,6 +48,8 @@ int image_make_debian_run(const struct cmd_args *a, struct error **err);
 int image_import_run(const struct cmd_args *a, struct error **err);
 int image_export_run(const struct cmd_args *a, struct error **err);
 int image_convert_run(const struct cmd_args *a, struct error **err);
+int image_verify_run(const struct cmd_args *a, struct error **err);
+int image_diff_run(const struct cmd_args *a, struct error **err);
 /* image_run.c: ordinary users of Debian have no folder of mke2fs and its like in PATH. */
 void image_widen_path(void);
 

@@ -32,3 +32,13 @@ int image_convert_run(const struct cmd_args *a, struct error **err)
 {
 	return cli_exec_libexec("croft-image", err);
 }
+
+int image_verify_run(const struct cmd_args *a, struct error **err)
+{
+	return cli_exec_libexec("croft-image", err);
+}
+
+int image_diff_run(const struct cmd_args *a, struct error **err)
+{
+	return cli_exec_libexec("croft-image", err);
+}

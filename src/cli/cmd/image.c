@@ -191,8 +191,10 @@ static const struct opt import_opts[] = {
 const struct command cmd_image_import = {
 	.path = "image import",
 	.args = "FILE",
-	.summary = "Take a raw, qcow2 or ISO file in as an image",
-	.help = "The file is probed, checked, copied sparsely and hashed; it is not changed, and later changes to it do not reach "
+	.summary = "Take a disk, ISO or OVA in as an image",
+	.help = "What the file is is found by its content, never by its name: raw, qcow2, vmdk, vdi, vhd, vhdx, ISO, OVA, each also in gzip, xz, zstd, bzip2 "
+		"or lz4. An OVA is checked against its manifest. A file that would have other files opened (a backing file) is refused. The file is "
+		"checked, copied sparsely or converted, and hashed; it is not changed, and later changes to it do not reach "
 		"the image.",
 	.opts = import_opts,
 	.min_words = 1,

@@ -6,8 +6,10 @@
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "base/units.h"
+#include "image/export/compare.h"
 #include "image/export/export.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static int run(const struct cmd_args *a, const char *what, struct error **err)
@@ -53,4 +55,32 @@ int image_convert_run(const struct cmd_args *a, struct error **err)
 	_cleanup_free_ char *path = strchr(file, '/') ? xstrdup(file) : xasprintf("./%s", file);
 
 	return run(a, path, err);
+}
+
+static int verify_one(const char *name, void *arg, struct error **err)
+{
+	_cleanup_free_ char *what = NULL;
+
+	if (image_verify(name, &what, err) < 0)
+		return -1;
+	printf("%s: good: %s\n", name, what);
+	return 0;
+}
+
+int image_verify_run(const struct cmd_args *a, struct error **err)
+{
+	return for_each_word(arg_words(a), verify_one, NULL);
+}
+
+static void diff_line(void *arg, char how, const char *path)
+{
+	printf("%c /%s\n", how, path);
+}
+
+int image_diff_run(const struct cmd_args *a, struct error **err)
+{
+	const struct strv *w = arg_words(a);
+	int n = image_diff(w->v[0], w->v[1], diff_line, NULL, err);
+
+	return n < 0 ? -1 : n > 0;
 }
