@@ -83,6 +83,7 @@ const struct command *const commands[] = {
 	&cmd_group_exec,
 	&cmd_group_history,
 	&cmd_group_clog,
+	&cmd_group_logs,
 	&cmd_group_ssh_config,
 	&cmd_group_inventory,
 	&cmd_group_graph,

@@ -129,6 +129,8 @@ struct group_node *group_node(const struct group *g, const char *name, struct er
 char *group_name_of(const char *name, struct error **err);
 /* Groups that have a record, and those that files here describe; sorted, each once. */
 int group_names(struct strv *ret, struct error **err);
+/* The first network and the file of a group's record; NULL: not known. New. */
+void group_recorded(const char *name, char **prefix, char **file);
 /* Whether the group has a record (was brought up and not cleaned). */
 bool group_exists(const char *name);
 
@@ -137,6 +139,7 @@ struct group_up_opts {
 	bool machines_only;  /* start_vms: existing machines, no commands; a machine that isn't there is an error */
 	bool apps;	     /* apps that are not installed, or not started, are */
 	const struct strv *only; /* with machines_only: these nodes; NULL: all */
+	bool adopt;	     /* the group may have been made from another file */
 	bool prune;	     /* machines and apps that the file names no longer are removed */
 };
 /*
@@ -183,6 +186,8 @@ int group_app_history(const struct group *g, const char *node, struct buf *json,
  * is replaced when the new one is whole. Nodes without such a folder are left out.
  */
 int group_clog(const struct group *g, const char *node, const char *dir, struct error **err);
+/* The last lines of all files of the nodes' logs, "NODE | FILE | LINE" on stdout; follow: and those that come, until interrupted. */
+int group_logs(const struct group *g, const char *node, unsigned last, bool follow, struct error **err);
 /* All lines of DIR's logs on fd, in the order of their times, the nodes' clock errors (of DIR/NODE.clock) taken out. */
 int group_clog_merge(const char *dir, int fd, struct error **err);
 

@@ -50,6 +50,10 @@ int group_read_links(struct group *g, struct error **err);
 
 /* What each node's template is. Needs the images. */
 int group_templates(struct group *g, struct error **err);
+/* resources.c: whether this computer has the memory, disk space and ports that the group will take. */
+int group_check_resources(const struct group *g, struct error **err);
+/* load.c: those that have a record, in no order. */
+void group_recorded_names(struct strv *ret);
 /* Whether its machine was created. */
 bool group_node_exists(const struct group_node *n);
 /* The definition of a node's machine as it would be created. */
@@ -81,9 +85,12 @@ struct work {
 	void *arg;
 	int (*fn)(struct worker *w, void *arg, struct error **err);
 	struct buf *result; /* of worker_result, or NULL */
+	bool data;	    /* its lines are what was asked for: they go to stdout, and no progress is shown */
 };
 /* Failures are reported as they come; the error that is returned names who failed, with the class of the first. */
 int work_run(const struct work *all, size_t n, const char *what, struct error **err);
+/* The same, as many at once as there are. */
+int work_run_all(const struct work *all, size_t n, const char *what, struct error **err);
 /* Questions: no progress is shown, and whoever does not answer is only noted at debug level. Fails only when interrupted. */
 int work_ask(const struct work *all, size_t n, struct error **err);
 /* One member's failure, printed. */

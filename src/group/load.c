@@ -371,7 +371,7 @@ struct group_node *group_node(const struct group *g, const char *name, struct er
 	return NULL;
 }
 
-static int add_recorded(struct strv *ret, struct error **err)
+void group_recorded_names(struct strv *ret)
 {
 	_cleanup_free_ char *path = path_data("groups");
 	_cleanup_closedir_ DIR *d = opendir(path);
@@ -379,7 +379,6 @@ static int add_recorded(struct strv *ret, struct error **err)
 	for (struct dirent *e; d && (e = readdir(d));)
 		if (e->d_name[0] != '.' && group_exists(e->d_name))
 			strv_add(ret, e->d_name);
-	return 0;
 }
 
 /* A file of a folder is a group when it has nodes: other JSON lies about in working directories. */
@@ -407,8 +406,7 @@ static void add_described(const char *place, struct strv *ret)
 
 int group_names(struct strv *ret, struct error **err)
 {
-	if (add_recorded(ret, err) < 0)
-		return -1;
+	group_recorded_names(ret);
 	for (size_t i = 0; i < ARRAY_SIZE(places); i++)
 		add_described(places[i], ret);
 	strv_sort(ret);

@@ -32,44 +32,6 @@ bool group_node_exists(const struct group_node *n)
 	return file_exists(path);
 }
 
-/* Value of a line of /proc/meminfo (proc(5)) in bytes. */
-static uint64_t meminfo(const char *key)
-{
-	_cleanup_fclose_ FILE *f = fopen("/proc/meminfo", "re");
-	char line[256];
-	unsigned long long kib;
-
-	while (f && fgets(line, sizeof(line), f))
-		if (!strncmp(line, key, strlen(key)) && sscanf(line + strlen(key), ": %llu kB", &kib) == 1)
-			return (uint64_t)kib << 10;
-	return 0;
-}
-
-/* More memory than the host has at all can't work; more than is free now may. */
-static int check_resources(const struct group *g, struct error **err)
-{
-	uint64_t want = 0, total = meminfo("MemTotal") + meminfo("SwapTotal"), free_now = meminfo("MemAvailable");
-	char a[16], b[16];
-
-	for (size_t i = 0; i < g->nnodes; i++) {
-		_cleanup_error_ struct error *e = NULL;
-		_cleanup_machine_ struct machine *m = group_node_exists(&g->nodes[i]) ? machine_open(g->nodes[i].full, &e) : NULL;
-		enum machine_state s = m ? machine_state(m) : MACHINE_STOPPED;
-
-		if (s == MACHINE_STOPPED || s == MACHINE_CRASHED)
-			want += m ? m->def.memory : g->nodes[i].memory;
-	}
-	if (total && want > total) {
-		error_set(err, ERR_STATE, "group %s: its machines need %s of memory, this computer has %s with swap", g->name,
-			format_size(want, a), format_size(total, b));
-		return error_hint(err, "give the nodes less memory (vm_params)");
-	}
-	if (free_now && want > free_now)
-		log_warn("group %s: its machines may use %s of memory, %s are free", g->name, format_size(want, a),
-			format_size(free_now, b));
-	return 0;
-}
-
 /* Something of it is there that the file names no longer. */
 static bool group_has_gone(const struct group *g)
 {
@@ -228,6 +190,18 @@ static int bring_all_up(struct group *g, const struct group_up_opts *o, struct e
 	return rc;
 }
 
+/* Two files of one name are two groups, of which there can be one here. A file that was moved is not where it was. */
+static bool is_of_another_file(const struct group *g, struct error **err)
+{
+	const struct node *file = g->recorded ? node_get(doc_root(g->recorded), "file") : NULL;
+
+	if (!file || !file->text || !strcmp(file->text, g->file) || !file_exists(file->text))
+		return false;
+	error_set(err, ERR_STATE, "group %s: it was made from %s, and this is %s", g->name, file->text, g->file);
+	error_hint(err, "`up --adopt` makes of it what this file says; else give one of the files another name");
+	return true;
+}
+
 /* All that can be known before anything is started. */
 static int prepare(struct group *g, const struct group_up_opts *o, struct error **err)
 {
@@ -237,6 +211,8 @@ static int prepare(struct group *g, const struct group_up_opts *o, struct error 
 		error_set(err, ERR_STATE, "group %s: a machine of that name exists", g->name);
 		return error_hint(err, "remove it (croft vm remove %s), or name the group's file otherwise", g->name);
 	}
+	if (!o->machines_only && !o->adopt && is_of_another_file(g, err))
+		return -1;
 	for (size_t i = 0; o->machines_only && i < g->nnodes; i++)
 		if (!group_node_exists(&g->nodes[i])) {
 			error_set(err, ERR_STATE, "group %s: %s was not created yet", g->name, g->nodes[i].name);
@@ -244,7 +220,7 @@ static int prepare(struct group *g, const struct group_up_opts *o, struct error 
 		}
 	if (!o->machines_only && group_templates(g, err) < 0)
 		return -1;
-	return check_resources(g, err);
+	return group_check_resources(g, err);
 }
 
 /* Warnings from `first` on: those from reading the file are shown by whoever read it. */

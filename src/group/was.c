@@ -158,3 +158,14 @@ int group_drop_gone(struct group *g)
 	g->nnodes = kept;
 	return 0;
 }
+
+void group_recorded(const char *name, char **prefix, char **file)
+{
+	_cleanup_free_ char *dir = group_record_dir(name), *path = path_join(dir, "group.json");
+	_cleanup_error_ struct error *none = NULL;
+	_cleanup_doc_ struct doc *d = doc_load_own(path, &none);
+	const struct node *p = d ? node_get(doc_root(d), "prefix") : NULL, *f = d ? node_get(doc_root(d), "file") : NULL;
+
+	*prefix = p ? xstrdup(p->text) : NULL;
+	*file = f ? xstrdup(f->text) : NULL;
+}

@@ -89,7 +89,7 @@ void worker_done(struct worker *w, const char *fmt, ...)
 	va_end(ap);
 }
 
-static void print_line(const char *label, const char *text, size_t len)
+static void print_line(int fd, const char *label, const char *text, size_t len)
 {
 	_cleanup_buf_ struct buf b = BUF_INIT;
 
@@ -98,7 +98,7 @@ static void print_line(const char *label, const char *text, size_t len)
 		buf_addf(&b, "%s | ", label);
 	buf_add(&b, text, len);
 	buf_addc(&b, '\n');
-	if (write(STDERR_FILENO, b.data, b.len) < 0)
+	if (write(fd, b.data, b.len) < 0)
 		return;
 }
 
@@ -168,7 +168,7 @@ static int start(struct worker *w, const struct work *work, bool quiet, struct e
 	w->errs = b[0];
 	if (w->pid < 0)
 		return error_errno(err, errno, "fork");
-	w->progress = quiet ? NULL : progress_start(work->label, 0, 0);
+	w->progress = quiet || work->data ? NULL : progress_start(work->label, 0, 0);
 	return 0;
 }
 
@@ -186,7 +186,7 @@ static void on_record(struct worker *w, char type, const char *text, size_t len)
 		progress_state(w->progress, "%.*s", (int)len, text);
 		break;
 	case 'l':
-		print_line(w->work->label, text, len);
+		print_line(w->work->data ? STDOUT_FILENO : STDERR_FILENO, w->work->label, text, len);
 		break;
 	case 'r':
 		if (w->work->result)
@@ -229,11 +229,11 @@ static void on_text(struct worker *w, bool end)
 	const char *nl;
 
 	while (w->text.len && (nl = memchr(w->text.data, '\n', w->text.len))) {
-		print_line(NULL, w->text.data, (size_t)(nl - w->text.data));
+		print_line(STDERR_FILENO, NULL, w->text.data, (size_t)(nl - w->text.data));
 		buf_consume(&w->text, (size_t)(nl - w->text.data) + 1);
 	}
 	if (end && w->text.len)
-		print_line(NULL, w->text.data, w->text.len);
+		print_line(STDERR_FILENO, NULL, w->text.data, w->text.len);
 }
 
 /* Reads what is there; closes at the end. */
@@ -333,10 +333,10 @@ static int sum_up(struct worker *w, size_t n, const char *what, struct error **e
 	return error_set(err, cls, "%s: %zu of %zu failed: %s", what, names.len, n, list);
 }
 
-static int run_all(const struct work *all, size_t n, const char *what, bool quiet, struct error **err)
+static int run_all(const struct work *all, size_t n, size_t max, const char *what, bool quiet, struct error **err)
 {
 	struct worker *w = xcalloc(n + 1, sizeof(*w));
-	size_t max = settings_number("jobs"), started = 0, running = 0;
+	size_t started = 0, running = 0;
 	bool told = false;
 	int rc = 0;
 
@@ -370,10 +370,15 @@ static int run_all(const struct work *all, size_t n, const char *what, bool quie
 
 int work_run(const struct work *all, size_t n, const char *what, struct error **err)
 {
-	return run_all(all, n, what, false, err);
+	return run_all(all, n, settings_number("jobs"), what, false, err);
+}
+
+int work_run_all(const struct work *all, size_t n, const char *what, struct error **err)
+{
+	return run_all(all, n, n, what, false, err);
 }
 
 int work_ask(const struct work *all, size_t n, struct error **err)
 {
-	return run_all(all, n, "asking", true, err);
+	return run_all(all, n, settings_number("jobs"), "asking", true, err);
 }

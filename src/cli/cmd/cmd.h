@@ -26,7 +26,7 @@ extern const struct command cmd_group_install, cmd_group_update, cmd_group_start
 extern const struct command cmd_net_show, cmd_net_link, cmd_net_cut, cmd_net_partition, cmd_net_heal, cmd_net_flap,
 	cmd_net_forward_add, cmd_net_forward_remove, cmd_net_forward_list, cmd_net_play, cmd_net_top, cmd_net_trace, cmd_net_capture, cmd_net_hosts, cmd_net_log, cmd_net_proxy;
 
-extern const struct command cmd_group_capsule, cmd_group_open, cmd_ops_list, cmd_ops_rollback;
+extern const struct command cmd_group_logs, cmd_group_capsule, cmd_group_open, cmd_ops_list, cmd_ops_rollback;
 
 struct group;
 /* The group that the first word names; its warnings are shown. */

@@ -45,7 +45,8 @@ static int group_up_run(const struct cmd_args *a, struct error **err)
 
 		return g ? cmd_group_plan_print(g, err) : -1;
 	}
-	return up(a, &(struct group_up_opts){ .apps = !arg_flag(a, "no-apps"), .prune = arg_flag(a, "prune") }, err);
+	return up(a, &(struct group_up_opts){ .apps = !arg_flag(a, "no-apps"), .prune = arg_flag(a, "prune"),
+			 .adopt = arg_flag(a, "adopt") }, err);
 }
 
 static int group_create_run(const struct cmd_args *a, struct error **err)
@@ -145,8 +146,8 @@ static char *members(const char *name)
 
 static int group_list_run(const struct cmd_args *a, struct error **err)
 {
-	static const char *const keys[] = { "name", "state", "running", NULL };
-	static const char *const titles[] = { "NAME", "STATE", "RUNNING", NULL };
+	static const char *const keys[] = { "name", "state", "running", "network", "file", NULL };
+	static const char *const titles[] = { "NAME", "STATE", "RUNNING", "NETWORK", "FILE", NULL };
 	_cleanup_strv_ struct strv names = STRV_INIT;
 	struct table *t;
 
@@ -155,9 +156,11 @@ static int group_list_run(const struct cmd_args *a, struct error **err)
 	t = table_new(keys, titles);
 	for (size_t i = 0; i < names.len; i++) {
 		bool there = group_exists(names.v[i]);
-		_cleanup_free_ char *running = there ? members(names.v[i]) : NULL;
+		_cleanup_free_ char *running = there ? members(names.v[i]) : NULL, *prefix = NULL, *file = NULL;
 
-		table_row(t, (const char *const[]){ names.v[i], there ? "created" : "described", running });
+		if (there)
+			group_recorded(names.v[i], &prefix, &file);
+		table_row(t, (const char *const[]){ names.v[i], there ? "created" : "described", running, prefix, file });
 	}
 	table_print(t);
 	return 0;
@@ -166,6 +169,7 @@ static int group_list_run(const struct cmd_args *a, struct error **err)
 #define ACCEL_OPT { 0, "accel", OPT_STRING, "ACCEL", "auto (the default: KVM when it works), kvm or tcg", "auto|kvm|tcg" }
 static const struct opt up_opts[] = {
 	ACCEL_OPT,
+	{ 0, "adopt", OPT_FLAG, NULL, "The group may have been made from another file of this name", NULL },
 	{ 0, "no-apps", OPT_FLAG, NULL, "Leave apps alone", NULL },
 	{ 0, "plan", OPT_FLAG, NULL, "Only show what would be done", NULL },
 	{ 0, "prune", OPT_FLAG, NULL, "Remove machines, with their disks, and apps that the file names no longer", NULL },

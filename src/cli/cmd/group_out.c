@@ -5,6 +5,7 @@
 
 #include "base/cleanup.h"
 #include "base/mem.h"
+#include "base/units.h"
 #include "group/group.h"
 
 #include <string.h>
@@ -33,6 +34,16 @@ static int clog_run(const struct cmd_args *a, struct error **err)
 	if (!g || group_clog(g, arg_words(a)->len > 1 ? arg_words(a)->v[1] : NULL, dir, err) < 0)
 		return -1;
 	return arg_flag(a, "merge") ? group_clog_merge(dir, STDOUT_FILENO, err) : 0;
+}
+
+static int logs_run(const struct cmd_args *a, struct error **err)
+{
+	_cleanup_group_ struct group *g = cmd_group_load(a, err);
+	uint64_t last = 10;
+
+	if (!g || (arg_str(a, "lines") && parse_u64("option --lines", arg_str(a, "lines"), 0, 1000000, &last, err) < 0))
+		return -1;
+	return group_logs(g, arg_words(a)->len > 1 ? arg_words(a)->v[1] : NULL, (unsigned)last, arg_flag(a, "follow"), err);
 }
 
 static int text_of(const struct cmd_args *a, int (*make)(const struct group *, struct buf *, struct error **), struct error **err)
@@ -77,6 +88,22 @@ const struct command cmd_group_clog = {
 	.min_words = 1,
 	.max_words = 2,
 	.run = clog_run,
+};
+static const struct opt logs_opts[] = {
+	{ 'f', "follow", OPT_FLAG, NULL, "Go on with what is written, until Ctrl-C", NULL },
+	{ 'n', "lines", OPT_STRING, "N", "The last N lines of each file; default 10", NULL },
+	OPT_END,
+};
+const struct command cmd_group_logs = {
+	.path = "group NAME logs",
+	.args = "[NODE]",
+	.summary = "Show the ends of the logs of a group's nodes, and follow them",
+	.help = "Of the folder that each node's `directories` calls `logs`, all files of all nodes: NODE | FILE | LINE.",
+	.opts = logs_opts,
+	.min_words = 1,
+	.max_words = 2,
+	.run = logs_run,
+	.examples = "  croft group 2zone_sn logs -f",
 };
 const struct command cmd_group_ssh_config = {
 	.path = "group NAME ssh-config",
