@@ -264,6 +264,18 @@ static int list_loaded(struct job *job, struct buf *list, struct error **err)
 	return 0;
 }
 
+/* Busybox's own would run its applets in place of the programs of the system that they are to run in. */
+static bool want_runners(void *arg, const struct deb_file *f)
+{
+	static const char *const exact[] = { "sbin/chroot", "bin/env", "bin/nice", "bin/timeout" };
+	const char *p = !strncmp(f->path, "usr/", 4) ? f->path + 4 : f->path;
+
+	for (size_t i = 0; i < ARRAY_SIZE(exact); i++)
+		if (!strcmp(p, exact[i]))
+			return true;
+	return false;
+}
+
 /* Whole packages, with what they need. */
 static int add_tools(struct job *job, struct error **err)
 {
@@ -278,7 +290,7 @@ static int add_tools(struct job *job, struct error **err)
 	for (size_t i = 0; i < all.len; i++)
 		if (intr_check(err) < 0 || unpack(job, all.v[i], want_tools, got_tool, err) < 0)
 			return -1;
-	return 0;
+	return unpack(job, "coreutils", want_runners, got_tool, err);
 }
 
 static int list_modules(struct job *job, struct error **err)
