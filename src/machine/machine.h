@@ -164,6 +164,11 @@ int machine_resume(struct machine *m, struct error **err);
 /* Guest program asked, then ACPI, then kill after timeout_ms in all. *how: "guest", "acpi", "killed". Stopped: success. */
 int machine_stop(struct machine *m, int timeout_ms, const char **how, struct error **err);
 int machine_kill(struct machine *m, struct error **err);
+/*
+ * Held by who works on the disks of a machine that does not run: no other command starts or changes it. ERR_STATE when it runs, or its disks are
+ * in use otherwise. A file descriptor; closing it lets go.
+ */
+int machine_hold(const struct machine *m, struct error **err);
 /* Refused while it runs unless force (then killed). Leaves no file, process, socket or lock. */
 int machine_remove(const char *name, bool force, struct error **err);
 /* The QEMU command line as it would be started now. */

@@ -223,3 +223,17 @@ int machine_lock(const struct machine *m, struct error **err)
 	close(fd);
 	return -1;
 }
+
+int machine_hold(const struct machine *m, struct error **err)
+{
+	_cleanup_close_ int fd = machine_lock(m, err);
+	struct proc_id id;
+
+	if (fd < 0)
+		return -1;
+	if (machine_qemu(m, &id)) {
+		error_set(err, ERR_STATE, "machine %s: it is running", m->name);
+		return error_hint(err, "stop it first: croft vm stop %s", m->name);
+	}
+	return STEAL_FD(fd);
+}

@@ -33,6 +33,8 @@ struct rescue_opts {
 	bool any;	      /* a kept one does whatever its firmware, and though it would write, since this user does not */
 	bool ssh;	      /* a port of this host leads to its port 22 */
 	const char *in, *out, *mirror; /* folders that it can mount by 9p under these tags, out alone for writing; NULL: none */
+	const struct machine_share *shares; /* more of them */
+	size_t nshares;
 	const struct strv *forwards;   /* as machine_forward_parse has them; or NULL */
 	unsigned cpus;	      /* 0: the machine's, 2 at most */
 	uint64_t memory;      /* 0: 1 GiB */

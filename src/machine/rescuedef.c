@@ -106,6 +106,8 @@ static int add_image(struct rescue *r, const struct rescue_opts *o, const char *
 
 	if (!img)
 		return error_hint(err, "make it: croft image make rescue");
+	if (img->arch && strcmp(img->arch, d->arch))
+		return error_set(err, ERR_USAGE, "image %s: is for %s, the machine is %s", img->name, img->arch, d->arch);
 	if (!img->kernel || !img->initrd || !img->agent)
 		return error_set(err, ERR_USAGE, "image %s: is not started by a kernel with croft's guest program; rescue systems are", img->name);
 	if (!strcmp(firmware, "uefi") && !file_exists(efi)) {
@@ -186,9 +188,10 @@ int rescue_define(struct rescue *r, const struct machine *m, const struct rescue
 	machine_def_init(d);
 	text(&d->name, r->m->name);
 	text(&d->hostname, "rescue");
-	text(&d->arch, m->def.arch);
 	text(&d->type, m->def.type);
-	text(&d->cpu, m->def.cpu);
+	/* Croft's own takes the quickest processor that there is, a 64-bit one, whatever the machine pretends to have. */
+	text(&d->arch, !o->iso && !strcmp(m->def.arch, "i386") ? "x86_64" : m->def.arch);
+	text(&d->cpu, o->iso ? m->def.cpu : NULL);
 	d->cores = o->cpus ? o->cpus : cpus < CPUS_MAX ? cpus : CPUS_MAX;
 	d->memory = o->memory ? o->memory : MEMORY;
 	d->hotplug = 0;
@@ -198,6 +201,8 @@ int rescue_define(struct rescue *r, const struct machine *m, const struct rescue
 	add_share(d, "in", o->in, false);
 	add_share(d, "out", o->out, true);
 	add_share(d, "mirror", o->mirror, false);
+	for (size_t i = 0; i < o->nshares; i++)
+		add_share(d, o->shares[i].tag, o->shares[i].path, o->shares[i].rw);
 	/* a system that restarts has broken down */
 	strv_add(&d->qemu_args, "-no-reboot");
 	return 0;
