@@ -58,6 +58,12 @@ const char *shellvars_get(const struct shellvars *v, const char *name)
 	return !l ? NULL : l->len ? l->v[0] : "";
 }
 
+void shellvars_names(const struct shellvars *v, struct strv *ret)
+{
+	MAP_FOR(&v->vars, it)
+		strv_add(ret, it->key);
+}
+
 void shellvars_set_list(struct shellvars *v, const char *name, const struct strv *values)
 {
 	struct strv *l = xcalloc(1, sizeof(*l));

@@ -36,6 +36,8 @@ int shellvars_words(struct shellvars *v, const char *name, const char *text, siz
 const char *shellvars_get(const struct shellvars *v, const char *name);
 /* All values; a plain variable has one. NULL: not set. */
 const struct strv *shellvars_list(const struct shellvars *v, const char *name);
+/* All names, in the order of their first assignment; appended. */
+void shellvars_names(const struct shellvars *v, struct strv *ret);
 void shellvars_set(struct shellvars *v, const char *name, const char *value);
 void shellvars_set_list(struct shellvars *v, const char *name, const struct strv *values);
 

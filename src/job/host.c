@@ -19,6 +19,8 @@ static void add_vars(const struct job_work *w, struct strv *env)
 	strv_addf(env, "UEFI=%s", d->firmware && !strncmp(d->firmware, "uefi", 4) ? "1" : "");
 	strv_addf(env, "JOBNAME=%s", w->job->name);
 	strv_addf(env, "JOBDIR=%s", w->job->dir);
+	if (w->o->host_vars)
+		strv_addv(env, (const char *const *)w->o->host_vars->v);
 	if (w->o->vars)
 		strv_addv(env, (const char *const *)w->o->vars->v);
 	strv_addf(env, "INDIR=%s", w->o->in);

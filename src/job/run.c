@@ -211,7 +211,7 @@ static int start(struct job_work *w, struct error **err)
 	const struct job_opts *o = w->o;
 	struct rescue_opts ro = { .image = o->image, .iso = o->iso, .firmware = o->firmware ? o->firmware : w->job->bios ? "bios" : NULL,
 		.discard = o->discard < 0 ? w->job->readonly : o->discard, .keep = o->keep, .any = o->discard < 0 && !o->firmware,
-		.ssh = o->ssh || w->job->ssh, .in = o->in, .out = o->out, .mirror = o->mirror, .forwards = o->forwards, .cpus = o->cpus,
+		.ssh = o->ssh || w->job->ssh, .in = o->in, .out = o->out, .mirror = o->mirror, .forwards = o->forwards, .shares = o->shares, .nshares = o->nshares, .cpus = o->cpus,
 		.memory = o->memory, .accel = o->accel };
 
 	/* A system that is left for other jobs is of use to those that write as well. */

@@ -20,8 +20,7 @@ static void text(char **field, const char *value)
 	*field = xstrdup(value);
 }
 
-/* QEMU's -m: a plain number is MiB. */
-static int parse_memory(const char *s, uint64_t *ret, struct error **err)
+int vm_parse_memory(const char *s, uint64_t *ret, struct error **err)
 {
 	bool plain = *s && strspn(s, "0123456789") == strlen(s);
 	_cleanup_free_ char *unit = xasprintf("%s%s", s, plain ? "M" : "");
@@ -46,7 +45,7 @@ static int define_board(struct vm *v, struct machine_def *d, struct error **err)
 
 	text(&d->arch, arch);
 	if (parse_count("SOCKETS", vm_get(v, "SOCKETS"), 64, &d->sockets, err) < 0 ||
-		parse_count("CORES", vm_get(v, "CORES"), 255, &d->cores, err) < 0 || parse_memory(vm_get(v, "MEMORY"), &d->memory, err) < 0)
+		parse_count("CORES", vm_get(v, "CORES"), 255, &d->cores, err) < 0 || vm_parse_memory(vm_get(v, "MEMORY"), &d->memory, err) < 0)
 		return -1;
 	text(&d->firmware, uefi ? "uefi" : "bios");
 	if (x86) {
@@ -141,17 +140,9 @@ static int define_cd(struct vm *v, const char *iso, bool first, struct machine_d
 	return 0;
 }
 
-/* "hostfwd=A,guestfwd=B,..."; a part that begins otherwise belongs to the one before it. */
-static int define_net(struct vm *v, struct machine_def *d, struct error **err)
+/* A part that begins otherwise belongs to the one before it. */
+int vm_split_forwards(const char *s, struct machine_nic *n, struct error **err)
 {
-	const char *s = vm_get(v, "FORWARDS");
-	struct machine_nic *n;
-
-	if (!vm_on(v, "USENETDEV")) {
-		d->bare_net = true;
-		return 0;
-	}
-	n = machine_def_add_nic(d);
 	while (*s) {
 		bool host = !strncmp(s, "hostfwd=", 8), guest = !strncmp(s, "guestfwd=", 9);
 		const char *value = s + 8 + guest, *end = s;
@@ -169,8 +160,15 @@ static int define_net(struct vm *v, struct machine_def *d, struct error **err)
 	return 0;
 }
 
-/* The default share of the mirror is left out where nobody can tell where the mirror is. */
-static bool skip_mirror(struct vm *v, const char *spec)
+static int define_net(struct vm *v, struct machine_def *d, struct error **err)
+{
+	if (vm_on(v, "USENETDEV"))
+		return vm_split_forwards(vm_get(v, "FORWARDS"), machine_def_add_nic(d), err);
+	d->bare_net = true;
+	return 0;
+}
+
+bool vm_skip_mirror(struct vm *v, const char *spec)
 {
 	_cleanup_free_ char *checker = path_find_program("check-media");
 
@@ -180,7 +178,7 @@ static bool skip_mirror(struct vm *v, const char *spec)
 	return true;
 }
 
-static int define_share(struct vm *v, const char *spec, struct machine_def *d, struct error **err)
+int vm_define_share(struct vm *v, const char *spec, struct machine_def *d, struct error **err)
 {
 	const char *colon = strchr(spec, ':'), *dir = colon ? colon + 1 : "";
 	struct machine_share *s;
@@ -201,7 +199,7 @@ static int define_shares(struct vm *v, struct machine_def *d, struct error **err
 	const struct strv *shares = shellvars_list(v->vars, "SHARES");
 
 	for (size_t i = 0; shares && i < shares->len; i++)
-		if (!skip_mirror(v, shares->v[i]) && define_share(v, shares->v[i], d, err) < 0)
+		if (!vm_skip_mirror(v, shares->v[i]) && vm_define_share(v, shares->v[i], d, err) < 0)
 			return -1;
 	return 0;
 }

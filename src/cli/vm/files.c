@@ -68,8 +68,7 @@ static void sweep(const char *tmp)
 	}
 }
 
-/* A link that is there wholly or not at all. */
-static int make_link(const char *to, const char *path, struct error **err)
+int vm_link(const char *to, const char *path, struct error **err)
 {
 	_cleanup_free_ char *temp = xasprintf("%s.%d", path, (int)getpid());
 
@@ -119,7 +118,7 @@ static int make_temp(struct vm *v, struct error **err)
 	mark = path_join(real, INCOMPLETE);
 	host = path_join(real, ".host");
 	fd = file_lock(mark, true, 0, err);
-	if (fd < 0 || make_link(v->hostdir, host, err) < 0 || make_link(real, work, err) < 0)
+	if (fd < 0 || vm_link(v->hostdir, host, err) < 0 || vm_link(real, work, err) < 0)
 		return -1;
 	v->workdir = STEAL(real);
 	return file_unlink(mark, err);

@@ -220,7 +220,7 @@ static int run_machine(struct vm *v, struct machine *m, struct error **err)
 }
 
 /* Variables as the original keeps them, raw, become qcow2 once; the raw ones stay beside it. */
-static int convert_nvram(struct vm *v, struct error **err)
+int vm_convert_nvram(struct vm *v, struct error **err)
 {
 	_cleanup_free_ char *vars = path_join(v->workdir, "efivars.bin"), *raw = path_join(v->workdir, "efivars.raw"),
 			    *temp = path_join(v->workdir, "efivars.tmp");
@@ -280,7 +280,7 @@ int vm_run(struct vm *v, const struct strv *args, struct error **err)
 		return error_hint(err, "`vm --help` lists the commands");
 	if ((!v->workdir || !vm_count_disks(v->workdir, "")) && !v->images.len && vm_restore(v, &(struct strv)STRV_INIT, err) < 0)
 		return -1;
-	if (vm_settings_guest(v, err) < 0 || vm_make_workdir(v, err) < 0 || convert_nvram(v, err) < 0)
+	if (vm_settings_guest(v, err) < 0 || vm_make_workdir(v, err) < 0 || vm_convert_nvram(v, err) < 0)
 		return -1;
 	mark = path_join(v->workdir, "FIRSTTIME");
 	first = file_exists(mark);

@@ -27,21 +27,6 @@
 #define CHECK_MS (3600 * 1000)
 #define NAME_LEN 255
 
-int vm_backup(struct vm *v, const struct strv *args, struct error **err)
-{
-	_cleanup_machine_ struct machine *m = v->native ? NULL : vm_registered(v, err);
-	const char *name = v->native ? v->native->name : m ? m->name : "NAME";
-
-	error_clear(err);
-	error_set(err, ERR_FAILED, "backup: not in this version");
-	return error_hint(err, "the folder of its disks is %s; `croft vm snapshot %s` keeps a state in place", v->workdir ? v->workdir : v->hostdir, name);
-}
-
-int vm_job(struct vm *v, const struct strv *args, struct error **err)
-{
-	return error_set(err, ERR_FAILED, "job %s: jobs are not in this version", args->v[0]);
-}
-
 /* The name given, that of an interrupted restore, or where backups/LAST leads. */
 static char *backup_name(struct vm *v, const struct strv *args, struct error **err)
 {
@@ -153,21 +138,18 @@ static int change_places(struct vm *v, const char *name, const char *temp, const
 	return file_unlink(first, err) < 0 || file_unlink(mark, err) < 0 ? -1 : 0;
 }
 
-static int refuse_running(struct vm *v, struct error **err)
+/* The disks are ours for as long as *held is open; -1 there: nothing is registered yet. */
+static int hold(struct vm *v, int *held, struct error **err)
 {
 	_cleanup_machine_ struct machine *m = NULL;
-	enum machine_state s;
 
 	/* without a guest.env there is no machine yet */
 	vm_settings_guest(v, err);
 	error_clear(err);
 	m = vm_registered(v, err);
 	error_clear(err);
-	s = m ? machine_state(m) : MACHINE_STOPPED;
-	if (s == MACHINE_STOPPED || s == MACHINE_CRASHED)
-		return 0;
-	error_set(err, ERR_STATE, "machine %s: it is running", m->name);
-	return error_hint(err, "stop it first: croft vm stop %s", m->name);
+	*held = m ? machine_hold(m, err) : -1;
+	return m && *held < 0 ? -1 : 0;
 }
 
 int vm_restore(struct vm *v, const struct strv *args, struct error **err)
@@ -175,6 +157,7 @@ int vm_restore(struct vm *v, const struct strv *args, struct error **err)
 	_cleanup_free_ char *name = NULL, *sub = NULL, *dir = NULL, *temp = NULL;
 	_cleanup_strv_ struct strv files = STRV_INIT;
 	_cleanup_error_ struct error *e = NULL;
+	_cleanup_close_ int held = -1;
 	int rc;
 
 	if (v->native) {
@@ -186,7 +169,7 @@ int vm_restore(struct vm *v, const struct strv *args, struct error **err)
 		return -1;
 	sub = path_join("backups", name);
 	dir = path_join(v->hostdir, sub);
-	if (list_files(dir, &files, err) < 0 || refuse_running(v, err) < 0 || vm_make_workdir(v, err) < 0)
+	if (list_files(dir, &files, err) < 0 || hold(v, &held, err) < 0 || vm_make_workdir(v, err) < 0)
 		return -1;
 	vm_say(v, "CLR_LC1", "Restoring from snapshot '%s'...", name);
 	temp = path_join(v->workdir, ".restore");

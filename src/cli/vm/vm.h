@@ -63,17 +63,29 @@ int vm_write_guest_env(struct vm *v, const char *guestname, const struct strv *i
 int vm_count_disks(const char *dir, const char *suffix);
 /* Removes WORKDIR, or of HOSTDIR what belongs to a WORKDIR. */
 int vm_remove_workdir(struct vm *v, struct error **err);
+/* A symbolic link that is there wholly or not at all; replaces one. */
+int vm_link(const char *to, const char *path, struct error **err);
 /* Bytes on disk below dir. */
 uint64_t vm_disk_usage(const char *dir);
 
 /* define.c */
 /* The machine of the settings. iso: on the command line, or NULL. first: the run after create. */
 int vm_define(struct vm *v, const char *iso, bool first, struct machine_def *d, struct error **err);
+/* MEMORY as QEMU's -m takes it: a plain number is MiB. */
+int vm_parse_memory(const char *s, uint64_t *ret, struct error **err);
+/* "hostfwd=A,guestfwd=B,..." into the card's lists. */
+int vm_split_forwards(const char *s, struct machine_nic *n, struct error **err);
+/* ID:[rw:]DIR as one more share. */
+int vm_define_share(struct vm *v, const char *spec, struct machine_def *d, struct error **err);
+/* The default share of the mirror, where nobody can tell where the mirror is. */
+bool vm_skip_mirror(struct vm *v, const char *spec);
 /* The machine as croft knows it, made or replaced by this definition, not running; NULL with *err. */
 struct machine *vm_register(struct vm *v, struct machine_def *d, bool first, struct error **err);
 /* The machine that was registered for HOSTDIR, NULL when none (*err is set only for real failures). */
 struct machine *vm_registered(struct vm *v, struct error **err);
 
+/* efivars.bin as croft wants it: made when absent, a raw one converted. Nothing to do for BIOS. */
+int vm_convert_nvram(struct vm *v, struct error **err);
 int vm_create(struct vm *v, const struct strv *args, struct error **err);
 int vm_run(struct vm *v, const struct strv *args, struct error **err);
 int vm_destroy(struct vm *v, const struct strv *args, struct error **err);
