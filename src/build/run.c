@@ -89,6 +89,14 @@ static bool still_done(const struct build *b, size_t i)
 	return to && funcs_expand(&f, NULL, to, &path, &e) == 0 && file_exists(path);
 }
 
+static bool all_done(const struct build *b)
+{
+	for (size_t i = 0; i < b->nsteps; i++)
+		if (!still_done(b, i))
+			return false;
+	return true;
+}
+
 /* The last step whose state is kept and may be used; -1: none. */
 static long last_kept(struct build *b, const struct plan *p)
 {
@@ -206,6 +214,7 @@ static int run_steps(struct build *b, const struct plan *p, bool *abort, struct 
 	return 0;
 }
 
+/* Its exit status. */
 static int open_shell(struct build *b, const struct plan *p, struct error **err)
 {
 	_cleanup_free_ char *title = step_title(&b->steps[p->shell]);
@@ -213,7 +222,7 @@ static int open_shell(struct build *b, const struct plan *p, struct error **err)
 
 	ui_say(b->ui, b->name, "A shell in the machine as it is after step %s; what is changed there is not kept.", title);
 	fflush(stdout);
-	return b->comm->ops->shell(b->comm, &status, err);
+	return b->comm->ops->shell(b->comm, &status, err) < 0 ? -1 : status;
 }
 
 /* ---- output ---- */
@@ -313,7 +322,7 @@ static int up_to_date(struct build *b, const struct plan *p, const char *key)
 	_cleanup_free_ char *record = box_path(b, "result.json");
 	_cleanup_strv_ struct strv files = STRV_INIT;
 
-	if (p->from < (long)b->nsteps || p->until < (long)b->nsteps || !record_holds(record, key, b->out, &files))
+	if (p->from < (long)b->nsteps || p->until < (long)b->nsteps || !all_done(b) || !record_holds(record, key, b->out, &files))
 		return 0;
 	ui_say(b->ui, b->name, "Nothing has changed since the last build: what it made is there.");
 	tell_artifacts(b, &files);
@@ -330,7 +339,7 @@ static int run_machine(struct build *b, const struct plan *p, bool *abort, struc
 		return 0;
 	if (p->until == (long)b->nsteps && check_out(b, err) < 0)
 		return -1;
-	if (p->from == (long)b->nsteps && p->until == p->from && box_has(b, b->final)) {
+	if (p->from == (long)b->nsteps && p->until == p->from && all_done(b) && box_has(b, b->final)) {
 		ui_message(b->ui, b->name, "No step has changed: the finished disk is kept");
 		return finish(b, key, err);
 	}
@@ -439,11 +448,15 @@ int build_all(const struct template *t, const struct build_opts *o, struct ui *u
 		return -1;
 	for (size_t i = 0; i < t->nbuilders && !intr_signal; i++) {
 		_cleanup_error_ struct error *e = NULL;
+		int rc;
 
 		if (!build_chosen(o, t->builders[i].name))
 			continue;
-		if (build_one(t, &t->builders[i], o, ui, uuid, &e) == 0)
+		rc = build_one(t, &t->builders[i], o, ui, uuid, &e);
+		if (rc >= 0) {
+			status = status ? status : rc;
 			continue;
+		}
 		{
 			_cleanup_free_ char *text = error_text(e);
 

@@ -66,7 +66,7 @@ static void line(const struct ui *u, const char *target, enum tone tone, const c
 
 	if (u->timestamps)
 		now = go_time_format(time(NULL), 0, "2006-01-02T15:04:05Z: ");
-	printf("%s%s%s%s%s%s%s\n", u->colour ? colour : "", tone == MESSAGE ? "    " : "==> ", now ? now : "", target ? target : "",
+	fprintf(tone == ERROR ? stderr : stdout, "%s%s%s%s%s%s%s\n", u->colour ? colour : "", tone == MESSAGE ? "    " : "==> ", now ? now : "", target ? target : "",
 		target ? ": " : "", shown, u->colour && *colour ? "\033[0m" : "");
 }
 
