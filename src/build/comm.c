@@ -1,14 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "build/comm.h"
+#include "build/build.h"
 #include "build/quote.h"
 
 #include "base/cleanup.h"
+#include "base/loop.h"
 #include "base/mem.h"
 #include "base/path.h"
 
 #include <dirent.h>
 #include <errno.h>
+#include <jansson.h>
 #include <string.h>
+
+#define FACTS_MS 10000
+#define NETWORK_MS 10000
 
 void comm_close(struct comm *c)
 {
@@ -143,6 +149,42 @@ static int agent_download(struct comm *c, const char *src, const char *dst, stru
 	return agent_pull(((struct agent_comm *)c)->agent, src, dst, &o, err);
 }
 
+/* An address that others can reach it by, so that a first `apt-get` does not fail for want of DHCP's answer. */
+static bool has_address(const char *facts)
+{
+	json_t *j = json_loads(facts, 0, NULL), *one, *address;
+	bool found = false;
+	size_t i, k;
+
+	json_array_foreach(json_object_get(j, "interfaces"), i, one)
+		json_array_foreach(json_object_get(one, "addresses"), k, address) {
+			const char *s = json_string_value(address);
+
+			found = found || (s && strncmp(s, "127.", 4) && !strchr(s, ':'));
+		}
+	json_decref(j);
+	return found;
+}
+
+/* A guest that has none after a while has no network, which may be meant. */
+static int wait_network(struct agent_comm *a, struct error **err)
+{
+	uint64_t end = loop_now() + (uint64_t)NETWORK_MS * 1000000;
+
+	if (!a->m->def.nnics)
+		return 0;
+	while (loop_now() < end) {
+		_cleanup_error_ struct error *e = NULL;
+		_cleanup_free_ char *facts = agent_facts(a->agent, FACTS_MS, &e);
+
+		if (!facts || has_address(facts))
+			return 0;
+		if (build_sleep(200000000, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int agent_renew(struct comm *c, int timeout_ms, struct error **err)
 {
 	struct agent_comm *a = (struct agent_comm *)c;
@@ -151,7 +193,7 @@ static int agent_renew(struct comm *c, int timeout_ms, struct error **err)
 	if (machine_wait_ready(a->m, timeout_ms, err) < 0)
 		return -1;
 	a->agent = machine_agent(a->m, timeout_ms, err);
-	return a->agent ? 0 : -1;
+	return a->agent ? wait_network(a, err) : -1;
 }
 
 static int agent_shell(struct comm *c, int *status, struct error **err)

@@ -179,12 +179,12 @@ static int disks(struct build *b, struct box *v, const char *medium, struct erro
 	if (is_disk && (conf_bool(c, "skip_resize_disk") || !conf_given(c, "disk_size")))
 		size = 0;
 	box_add_disk(v, is_disk ? medium : NULL, is_disk ? format_of(medium) : NULL, size);
-	add_disk(b, v, 0);
+	add_disk(b, v, 1);
 	if (more_disks(b, v, err) < 0)
 		return -1;
-	/* the empty disk does not boot, so the medium does; once something is installed the disk does */
+	/* the empty disk does not boot, so the medium does; once something is installed the disk does. 0 is for a -kernel of qemuargs */
 	if (!is_disk)
-		add_cd(v, medium, conf_text(c, qemu ? "cdrom_interface" : "iso_interface"), 1);
+		add_cd(v, medium, conf_text(c, qemu ? "cdrom_interface" : "iso_interface"), 2);
 	return 0;
 }
 

@@ -266,7 +266,7 @@ static int status_of(struct running *r)
 {
 	int status = -1;
 
-	for (int i = 0; i < 100 && status < 0 && !r->signal && ssh_channel_is_open(r->ch); i++) {
+	for (int i = 0; i < 100 && status < 0 && !r->signal && ssh_channel_is_open(r->ch) && ssh_is_connected(r->c->session); i++) {
 		status = ssh_channel_get_exit_status(r->ch);
 		if (status < 0)
 			drain(r, TURN_MS);
