@@ -101,10 +101,25 @@ static bool refused(const char *answer, struct error **err)
 static int connect_to(const char *dir, struct error **err)
 {
 	_cleanup_free_ char *path = path_join(dir, "control.sock");
+	uint64_t end = loop_now() + (uint64_t)START_MS * 1000000;
 
-	if (!net_running(dir))
-		return error_set(err, ERR_STATE, "network of %s: it does not run", dir);
-	return unix_connect(path, err);
+	/* One that was killed and has been started anew is there before it listens. */
+	for (;;) {
+		struct error *e = NULL;
+		int fd;
+
+		if (!net_running(dir))
+			return error_set(err, ERR_STATE, "network of %s: it does not run", dir);
+		fd = unix_connect(path, &e);
+		if (fd >= 0)
+			return fd;
+		if (loop_now() >= end) {
+			*err = e;
+			return -1;
+		}
+		error_clear(&e);
+		poll(NULL, 0, 20);
+	}
 }
 
 char *net_ask(int fd, const char *json, int timeout_ms, struct error **err)
