@@ -95,6 +95,7 @@ const struct command *const commands[] = {
 	&cmd_group_snapshots,
 	&cmd_group_unsnapshot,
 	&cmd_group_fork,
+	&cmd_group_diff,
 	&cmd_group_backup,
 	&cmd_group_capsule,
 	&cmd_group_open,

@@ -43,6 +43,7 @@ struct nbd_serve {
 	const char *format;
 	bool rw;
 	const char *bitmap; /* or NULL */
+	const char *snapshot; /* "snapshot.name=NAME": as the disk was then; or NULL */
 };
 struct nbd *nbd_serve(const struct nbd_serve *s, struct proc *server, struct error **err);
 

@@ -72,6 +72,10 @@ struct nbd *nbd_serve(const struct nbd_serve *s, struct proc *server, struct err
 		argv[n++] = "-B";
 		argv[n++] = s->bitmap;
 	}
+	if (s->snapshot) {
+		argv[n++] = "-l";
+		argv[n++] = s->snapshot;
+	}
 	argv[n++] = s->format ? "-f" : "--image-opts";
 	if (s->format)
 		argv[n++] = s->format;

@@ -10,7 +10,7 @@ extern const struct command cmd_vm_create, cmd_vm_start, cmd_vm_stop, cmd_vm_kil
 	cmd_vm_log, cmd_vm_qemu, cmd_vm_remove, cmd_vm_set, cmd_vm_display, cmd_vm_learn, cmd_vm_screenshot, cmd_vm_type;
 extern const struct command cmd_group_snapshot, cmd_group_restore, cmd_group_snapshots, cmd_group_unsnapshot;
 extern const struct command cmd_vm_backup, cmd_vm_backups, cmd_vm_forget, cmd_group_backup, cmd_vm_clone, cmd_group_fork;
-extern const struct command cmd_vm_export, cmd_vm_import;
+extern const struct command cmd_vm_export, cmd_vm_import, cmd_group_diff;
 extern const struct command cmd_vm_snapshot, cmd_vm_restore, cmd_vm_snapshots, cmd_vm_unsnapshot;
 extern const struct command cmd_image_make_rescue;
 extern const struct command cmd_image_export, cmd_image_convert, cmd_image_verify, cmd_image_diff;
@@ -50,6 +50,7 @@ int image_export_run(const struct cmd_args *a, struct error **err);
 int image_convert_run(const struct cmd_args *a, struct error **err);
 int image_verify_run(const struct cmd_args *a, struct error **err);
 int image_diff_run(const struct cmd_args *a, struct error **err);
+int group_diff_run(const struct cmd_args *a, struct error **err);
 /* image_run.c: ordinary users of Debian have no folder of mke2fs and its like in PATH. */
 void image_widen_path(void);
 

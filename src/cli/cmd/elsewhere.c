@@ -42,3 +42,8 @@ int image_diff_run(const struct cmd_args *a, struct error **err)
 {
 	return cli_exec_libexec("croft-image", err);
 }
+
+int group_diff_run(const struct cmd_args *a, struct error **err)
+{
+	return cli_exec_libexec("croft-image", err);
+}
