@@ -9,6 +9,7 @@
 #include "base/mem.h"
 #include "base/proc.h"
 #include "pm/machine.h"
+#include "pm/stream.h"
 #include "pm/watch.h"
 
 #include <dirent.h>
@@ -20,6 +21,8 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
+
+#define INIT_STREAM_UNIT "init-stream"
 
 static struct wire *ended; /* main processes that ended while no machine ran */
 static size_t nended;
@@ -254,6 +257,41 @@ static void judge(struct unit *u)
 	}
 }
 
+/* The init stream is a unit too: a process of ours that reads the source and sends what comes. */
+static int begin_init_stream(const char *src, struct error **err)
+{
+	const char *words[] = { machine.self, "load", src, "--stream", "--home", machine.home };
+	_cleanup_params_ struct params ps = PARAMS_INIT;
+	_cleanup_buf_ struct buf run = BUF_INIT;
+	int fds[3] = { -1, -1, -1 };
+	struct unit *u;
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+		if (i)
+			buf_addc(&run, ' ');
+		stream_quote(&run, words[i]);
+	}
+	params_set(&ps, "title", "configuration loader");
+	params_set(&ps, "run", run.data);
+	/* 2: lines that were refused, which another time changes nothing about. */
+	params_set(&ps, "success", "0 2");
+	if (strcmp(src, "-") != 0) {
+		params_set(&ps, "restart", "on-failure");
+		params_set(&ps, "restart-backoff", "1s");
+		params_set(&ps, "restart-limit", "20");
+	}
+	u = core_find(&machine.core, INIT_STREAM_UNIT);
+	if (u && u->defined && u->pid)
+		return 0; /* a former one is still at it */
+	u = core_define(&machine.core, INIT_STREAM_UNIT, &ps, err);
+	if (!u)
+		return -1;
+	home_defer(u);
+	if (!strcmp(src, "-") && (fds[0] = fcntl(0, F_DUPFD_CLOEXEC, 3)) >= 0)
+		launch_give_fds(u, fds);
+	return core_command(&machine.core, u, PM_EV_START, "pm began", err);
+}
+
 void adopt_end(void)
 {
 	struct core *c = &machine.core;
@@ -294,9 +332,10 @@ void adopt_end(void)
 		log_line("%s", e->msg);
 		error_clear(&e);
 	}
-	if (machine.init_stream && !server_init_stream(machine.init_stream, &e)) {
+	if (machine.init_stream && begin_init_stream(machine.init_stream, &e) < 0) {
 		log_line("init stream: %s", e->msg);
 		error_clear(&e);
 	}
 	machine.init_stream = NULL;
+	core_settle(c);
 }

@@ -161,6 +161,13 @@ static bool unit_of_home(const char *home, const char *id, struct params *ps)
 	return file_read(path.data, 1 << 20, &text, &e) == 0 && params_parse(buf_str(&text), text.len, ps, &e) == 0;
 }
 
+bool client_has_unit(const char *home, const char *id)
+{
+	_cleanup_params_ struct params ps = PARAMS_INIT;
+
+	return unit_of_home(home, id, &ps);
+}
+
 int client_address(char **home, char **address, struct error **err)
 {
 	for (int depth = 0; depth < 32; depth++) {

@@ -125,8 +125,10 @@ static void store(struct reply *r, struct unit *u, struct error **err)
 {
 	if (u->type == UNIT_SOCKET)
 		machine.nsocket_units = 1;
-	if (!r->client) {
+	if (reply_relaxed(r)) {
 		home_defer(u);
+		if (r->client)
+			reply_end(r, 0, "%s", u->id);
 		return;
 	}
 	if (home_save(u, true, err) < 0) {
@@ -414,6 +416,12 @@ static void run_adopt(struct reply *r, const struct command *c, const struct str
 	reply_end(r, 0, "%s", u->id);
 }
 
+static void run_defer(struct reply *r, const struct command *c, const struct strv *words, struct error **err)
+{
+	reply_relax(r);
+	reply_end(r, 0, "units are answered before they are safe on disk");
+}
+
 static void run_shutdown(struct reply *r, const struct command *c, const struct strv *words, struct error **err)
 {
 	reply_end(r, 0, "shutting down");
@@ -448,6 +456,7 @@ static const struct command commands[] = {
 	{ "wait", 1, MANY, "ID...", run_wait, 0, WAIT_END },
 	{ "invoke", 2, MANY, "[KEY=VALUE...] -- COMMAND...", run_invoke, 0, 0 },
 	{ "adopt", 3, MANY, "ID PID START [KEY=VALUE...]", run_adopt, 0, 0 },
+	{ "defer", 0, 0, "", run_defer, 0, 0 },
 	{ "shutdown", 0, 0, "", run_shutdown, 0, 0 },
 	{ "upgrade", 0, 0, "", run_upgrade, 0, 0 },
 };

@@ -47,6 +47,51 @@ static int words_to(struct options *o, const struct pm_command *c, struct strv *
 	return 0;
 }
 
+/*
+ * "remote.unit": the command goes to the pm of the inventory's remote, where what is behind the dot is looked for in the same way. One
+ * on this computer becomes the home; for others we become ssh.
+ */
+static int go_elsewhere(int argc, char **argv, struct options *o, size_t n, struct error **err)
+{
+	_cleanup_inventory_ struct inventory inv = { 0 };
+	_cleanup_strv_ struct strv words = STRV_INIT;
+	const struct remote *r = NULL;
+
+	for (size_t i = 0; i < n && i < o->args.len; i++) {
+		const char *word = o->args.v[i], *dot = strchr(word, '.');
+		const struct remote *its;
+
+		if (!dot || (!inv.n && inventory_read(&inv, err) < 0))
+			return *err ? -1 : 0;
+		its = client_has_unit(o->home, word) ? NULL : inventory_find(&inv, word, (size_t)(dot - word));
+		if (i && its != r)
+			return error_set(err, ERR_USAGE, "%s: of another pm than the first; one command for each", word);
+		if (!(r = its))
+			return 0;
+	}
+	if (!r)
+		return 0;
+	for (size_t i = 0; i < n && i < o->args.len; i++) {
+		char *word = o->args.v[i], *dot = strchr(word, '.');
+
+		for (int k = 1; k < argc; k++)
+			if (!strcmp(argv[k], word))
+				argv[k] += dot + 1 - word;
+		memmove(word, dot + 1, strlen(dot + 1) + 1);
+	}
+	if (r->target[0] == '/') {
+		free(o->home);
+		o->home = xstrdup(r->target);
+		return go_elsewhere(argc, argv, o, n, err);
+	}
+	for (int k = 1; k < argc; k++) /* --home is about ours */
+		if (!strcmp(argv[k], "--home"))
+			k++;
+		else if (strncmp(argv[k], "--home=", 7))
+			strv_add(&words, argv[k]);
+	return inventory_exec(r, (const char *const *)words.v, err);
+}
+
 /* Units may be named through sub-pms ("pm1.web"); all of a line must be of the same one. */
 static int find_home(struct options *o, size_t n, struct error **err)
 {
@@ -134,6 +179,34 @@ static int run_adopt(const struct pm_command *c, struct options *o, struct error
 		return error_set(err, ERR_USAGE, "usage: pm %s %s; START is field 22 of /proc/PID/stat", c->name, c->args);
 	words_to(o, c, &words);
 	return client_adopt(o->home, (const char *const *)words.v, words.len, o->begin, err);
+}
+
+/* A further terminal where a pm runs, else a pm that is no longer than this terminal. */
+static int run_shell(const struct pm_command *c, struct options *o, struct error **err)
+{
+	_cleanup_free_ char *self = main_self();
+	_cleanup_error_ struct error *e = NULL;
+	_cleanup_strv_ struct strv words = STRV_INIT;
+	struct client_conn conn;
+
+	if (client_open(&conn, o->home, &e) < 0) {
+		if (e->cls != ERR_STATE)
+			return error_move(err, &e);
+		if (o->args.len)
+			return error_move(err, &e);
+		execl(self, "pm", "main", "--home", o->home, "--terminal", (char *)NULL);
+		return error_set(err, ERR_FAILED, "%s cannot be executed", self);
+	}
+	client_close(&conn);
+	strv_add(&words, "");
+	for (size_t i = 1; i < o->args.len; i++) /* behind -- */
+		strv_add(&words, o->args.v[i]);
+	return shell_run(o->home, false, (const char *const *)words.v + 1, err);
+}
+
+static int run_inventory(const struct pm_command *c, struct options *o, struct error **err)
+{
+	return inventory_run(&o->args, err);
 }
 
 static int run_deps(const struct pm_command *c, struct options *o, struct error **err)
@@ -230,7 +303,7 @@ static int run_main(const struct pm_command *c, struct options *o, struct error 
 
 #define MANY 1000000
 static const struct pm_command commands[] = {
-	{ "main", "[--home DIR] [--init-stream FILE] [--on-fatal readopt|kill] [--detach] [--until-idle]", "run the process manager", run_main, 0 },
+	{ "main", "[--home DIR] [--init-stream SOURCE] [--on-fatal readopt|kill] [--detach|--terminal] [--until-idle]", "run the process manager", run_main, 0 },
 	{ "unit", "ID KEY=VALUE...", "define or redefine a unit", run_sent, 0 },
 	{ "set-property", "ID KEY=VALUE...", "change parameters of a unit; KEY= removes one", run_sent, 1 },
 	{ "remove", "ID...", "forget stopped units and their logs", run_sent, MANY },
@@ -245,6 +318,7 @@ static const struct pm_command commands[] = {
 	{ "kill", "ID [SIGNAL]", "send a signal to a unit's processes", run_sent, 1 },
 	{ "wait", "ID...", "wait until units have ended", run_sent, MANY },
 	{ "invoke", "[KEY=VALUE...] -- COMMAND...", "run one command now, supervised, with our streams and its status", run_invoke, 0 },
+	{ "shell", "[-- COMMAND...]", "a terminal in a pm; where none runs, one that ends with its shell", run_shell, 0 },
 	{ "list", "", "all units and their states", run_list, 0 },
 	{ "status", "[ID]", "one unit: state, reason, last output", run_status, 1 },
 	{ "list-dependencies", "ID", "what a unit depends on", run_deps, 1 },
@@ -252,6 +326,7 @@ static const struct pm_command commands[] = {
 	{ "log", "[ID] [-f] [-n LINES]", "output of a unit, or pm's own messages", run_log, 1 },
 	{ "jobs", "", "number, unit and pid of the last job of each unit", run_printed, 0 },
 	{ "tree", "", "all units through all sub-pms", run_tree, 0 },
+	{ "inventory", "[list|units|add NAME TARGET [HOME]|remove NAME]", "pms elsewhere, for addresses like NAME.unit", run_inventory, 0 },
 	{ "stream", "", "commands from standard input, one a line", run_stream, 0 },
 	{ "keys", "", "the parameters that a unit can have", run_keys, 0 },
 	{ "dispatch", "SOURCE [--plan] [--watch]", "make the units of a document be, and those it dropped go", run_main, 0 },
@@ -343,7 +418,7 @@ static int parse(int argc, char **argv, struct options *o, const struct pm_comma
 	for (int i = 1; i < argc; i++) {
 		int r;
 
-		if (*c && !strcmp((*c)->name, "invoke") && !strcmp(argv[i], "--")) {
+		if (*c && (!strcmp((*c)->name, "invoke") || !strcmp((*c)->name, "shell")) && !strcmp(argv[i], "--")) {
 			for (; i < argc; i++)
 				strv_add(&o->args, argv[i]);
 			break;
@@ -383,7 +458,7 @@ int commands_main(int argc, char **argv)
 		usage(stderr);
 		return 2;
 	}
-	if (parse(argc, argv, &o, &c, &e) == 0 && find_home(&o, c->addresses, &e) == 0)
+	if (parse(argc, argv, &o, &c, &e) == 0 && go_elsewhere(argc, argv, &o, c->addresses, &e) == 0 && find_home(&o, c->addresses, &e) == 0)
 		rc = c->run(c, &o, &e);
 	if (e) {
 		_cleanup_free_ char *text = error_text(e);

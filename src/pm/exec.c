@@ -18,8 +18,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 static struct isolate_plan plan;
@@ -119,41 +117,4 @@ int exec_main(int argc, char **argv)
 	}
 	isolate_failure_text(&failure, &plan, why);
 	return fail(why);
-}
-
-/* argv: SOURCE TARGET; a source "tmpfs" is a new tmpfs, else a bind mount. */
-int mount_main(int argc, char **argv)
-{
-	struct error *e = NULL;
-	const char *from = argc == 4 ? argv[2] : NULL, *to = argc == 4 ? argv[3] : NULL;
-	struct stat st;
-	int rc;
-
-	if (!from) {
-		fprintf(stderr, "pm: mount: two words are needed: SOURCE TARGET or tmpfs TARGET\n");
-		return 2;
-	}
-	if (stat(to, &st) < 0 && file_mkdirs(to, 0755, &e) < 0) {
-		fprintf(stderr, "pm: mount: %s\n", e->msg);
-		return 1;
-	}
-	if (!strcmp(from, "tmpfs"))
-		rc = mount("tmpfs", to, "tmpfs", MS_NOSUID | MS_NODEV, "mode=0755");
-	else
-		rc = mount(from, to, NULL, MS_BIND | MS_REC, NULL);
-	if (rc < 0)
-		fprintf(stderr, "pm: mount %s on %s: %s\n", from, to, strerror(errno));
-	return rc < 0;
-}
-
-int umount_main(int argc, char **argv)
-{
-	if (argc == 4 && umount2(argv[3], UMOUNT_NOFOLLOW) == 0)
-		return 0;
-	if (argc == 4 && errno == EBUSY && umount2(argv[3], UMOUNT_NOFOLLOW | MNT_DETACH) == 0) {
-		fprintf(stderr, "pm: %s: still used by somebody; it goes away when they leave\n", argv[3]);
-		return 0;
-	}
-	fprintf(stderr, "pm: umount %s: %s\n", argc == 4 ? argv[3] : "", strerror(errno));
-	return 1;
 }

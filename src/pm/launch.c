@@ -21,6 +21,8 @@
 
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
+#define ENV_MAX 2000
+
 struct launch *launch_of(struct unit *u)
 {
 	if (u->launch)
@@ -208,13 +210,31 @@ static int fill(struct spawn *s, struct unit *u, const char *key, const struct s
 	return 0;
 }
 
+/* Ours, from which `pm .exec` takes what env-inherit names. */
+static void fill_own_env(struct spawn *s)
+{
+	static const char *const set_anew[] = { "PM_UNIT", "PM_JOB", "PM_HOME", "NOTIFY_SOCKET", "MAINPID", "LISTEN_FDS", "LISTEN_PID" };
+
+	for (char **e = environ; *e && s->m.envc < ENV_MAX; e++) {
+		bool ours = false;
+
+		for (size_t i = 0; i < ARRAY_SIZE(set_anew) && !ours; i++)
+			ours = !strncmp(*e, set_anew[i], strlen(set_anew[i])) && (*e)[strlen(set_anew[i])] == '=';
+		if (!ours)
+			add_string(s, &s->m.envc, *e);
+	}
+}
+
 static void fill_env(struct spawn *s, struct unit *u, size_t nsockets)
 {
 	const char *ready = params_get(&u->params, "ready");
 	_cleanup_free_ char *notify = NULL;
 	char number[24];
 
-	add_env(s, "PATH", DEFAULT_PATH);
+	if (params_get(&u->params, "env-inherit"))
+		fill_own_env(s);
+	else
+		add_env(s, "PATH", DEFAULT_PATH);
 	add_env(s, "PM_UNIT", u->id);
 	snprintf(number, sizeof(number), "%u", u->job);
 	add_env(s, "PM_JOB", number);
@@ -469,6 +489,8 @@ static void begin_running(struct unit *u)
 
 static void op_changed(void *ctx, struct unit *u, enum pm_state from, const char *reason)
 {
+	const char *ended;
+
 	if (u->state == PM_STARTING && from != PM_STARTING) { /* its number belongs to the record */
 		home_job_begin(u, u->cause ? u->cause : "start");
 		free(STEAL(u->cause));
@@ -490,6 +512,9 @@ static void op_changed(void *ctx, struct unit *u, enum pm_state from, const char
 	case PM_STARTING_FAIL:
 		launch_free(u);
 		socket_target_down(u);
+		ended = params_get(&u->params, "when-ended");
+		if (ended && !u->up && !strcmp(ended, "shutdown"))
+			machine.shall_end = true;
 		break;
 	case PM_SCHE_STOP:
 		ready_end(u);

@@ -403,6 +403,9 @@ static void loop(void)
 			dispatch(&ev[i]);
 		run_timers();
 		core_settle(&machine.core);
+		if (machine.shall_end)
+			machine_shutdown("a unit has ended with which pm shall end");
+		core_settle(&machine.core);
 		home_flush();
 		server_flush();
 	}

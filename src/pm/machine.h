@@ -65,6 +65,7 @@ struct machine {
 	uint64_t began; /* ms */
 	bool blocked; /* the watcher's socket is full: outgoing waits */
 	bool quit;
+	bool shall_end; /* a unit with when-ended=shutdown has ended */
 	int quit_status;
 	char *const *args; /* our own, for an exec of ourselves */
 };
@@ -162,7 +163,9 @@ void server_changed(struct unit *u, enum pm_state from, const char *reason);
 void server_reloaded(struct unit *u, const char *failure); /* NULL: it went well */
 void server_flush(void);
 bool server_has_clients(void);
-bool server_init_stream(const char *src, struct error **err); /* a file of commands, or - */
+/* What comes on this connection is not waited for until it is on disk. */
+void reply_relax(struct reply *r);
+bool reply_relaxed(const struct reply *r);
 /* One line of an answer: data. */
 void reply_data(struct reply *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void reply_end(struct reply *r, int status, const char *fmt, ...) __attribute__((format(printf, 3, 4)));

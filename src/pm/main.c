@@ -79,7 +79,7 @@ int main_options(int argc, char **argv, struct main_options *o, struct error **e
 			o->home = path_absolute(v);
 		} else if ((v = value_of("--init-stream", argc, argv, &i))) {
 			free(o->init_stream);
-			o->init_stream = path_absolute(v);
+			o->init_stream = source_is_path(v) ? path_absolute(v) : xstrdup(v);
 		} else if ((v = value_of("--on-fatal", argc, argv, &i))) {
 			o->kill_on_fatal = !strcmp(v, "kill");
 			if (!o->kill_on_fatal && strcmp(v, "readopt") != 0)
@@ -88,6 +88,8 @@ int main_options(int argc, char **argv, struct main_options *o, struct error **e
 			o->resume_fd = atoi(v);
 		} else if (!strcmp(argv[i], "--detach")) {
 			o->detach = true;
+		} else if (!strcmp(argv[i], "--terminal")) {
+			o->detach = o->terminal = true;
 		} else if (!strcmp(argv[i], "--until-idle")) {
 			o->until_idle = true;
 		} else {
@@ -96,12 +98,15 @@ int main_options(int argc, char **argv, struct main_options *o, struct error **e
 	}
 	if (!o->home)
 		o->home = main_home();
+	if (o->detach && o->init_stream && !strcmp(o->init_stream, "-"))
+		return error_set(err, ERR_USAGE, "main: --init-stream - reads standard input, which --detach and --terminal do not leave to it");
 	return 0;
 }
 
 /* In the background, with the answer whether it has come up: the parent leaves when commands are taken. */
-static int detach(const char *home, struct error **err)
+static int detach(const struct main_options *o, const char *cwd, struct error **err)
 {
+	const char *home = o->home, *const none[] = { NULL };
 	pid_t pid = fork();
 	int status, null;
 
@@ -122,7 +127,14 @@ static int detach(const char *home, struct error **err)
 
 		if (client_open(&c, home, &e) == 0) {
 			client_close(&c);
-			exit(0);
+			if (!o->terminal)
+				exit(0);
+			if (chdir(cwd) < 0)
+				log_line("%s: %s", cwd, strerror(errno));
+			status = shell_run(home, true, none, err);
+			if (!*err)
+				exit(status);
+			return -1;
 		}
 		if (waitpid(pid, &status, WNOHANG) == pid)
 			return error_set(err, ERR_FAILED, "pm has ended at once; %s/log may tell why", home);
@@ -151,6 +163,7 @@ static int watcher_main(int argc, char **argv)
 	static char *args[10], *resume[10];
 	_cleanup_error_ struct error *e = NULL;
 	struct main_options o;
+	_cleanup_free_ char *cwd = getcwd(NULL, 0);
 	struct watch_options w;
 	size_t n = 0;
 	int lock = -1, status = 0;
@@ -158,7 +171,7 @@ static int watcher_main(int argc, char **argv)
 	if (main_options(argc, argv, &o, &e) == 0 && home_open(o.home, &e) == 0) {
 		lock = o.resume_fd >= 0 ? lock_again() : home_lock(&e);
 		if (lock >= 0 && o.detach && o.resume_fd < 0)
-			detach(o.home, &e);
+			detach(&o, cwd ? cwd : "/", &e);
 		if (!e)
 			home_note_self();
 	}

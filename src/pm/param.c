@@ -170,7 +170,7 @@ static int check_ready(const char *value, struct error **err)
 static int check_value(const struct param_key *k, const char *value, struct error **err)
 {
 	static const char *const killmodes[] = { "group", "process" }, *const restarts[] = { "never", "on-failure", "always" },
-				 *const logs[] = { "on", "off" }, *const kinds[] = { "root", "chroot", "jail", "user" };
+				 *const logs[] = { "on", "off" }, *const ended[] = { "nothing", "shutdown" }, *const kinds[] = { "root", "chroot", "jail", "user" };
 	uint64_t x;
 
 	switch (k->kind) {
@@ -196,6 +196,8 @@ static int check_value(const struct param_key *k, const char *value, struct erro
 		return one_of(k->key, value, killmodes, ARRAY_SIZE(killmodes), err);
 	case PARAM_RESTART:
 		return one_of(k->key, value, restarts, ARRAY_SIZE(restarts), err);
+	case PARAM_ENDED:
+		return one_of(k->key, value, ended, ARRAY_SIZE(ended), err);
 	case PARAM_LOG:
 		return one_of(k->key, value, logs, ARRAY_SIZE(logs), err);
 	case PARAM_PMKIND:

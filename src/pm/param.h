@@ -54,7 +54,7 @@ int params_parse(const char *text, size_t n, struct params *ps, struct error **e
 	X("pre", ARGV, "command before the start; a failure is a failed start")                                         \
 	X("reload", ARGV, "command that makes it read its configuration again, or signal:NAME")                         \
 	X("restart-pre", ARGV, "command before a restart; a failure leaves the unit as it is")                          \
-	X("mount", WORDS, "SOURCE TARGET of a bind mount, or tmpfs TARGET, for type mount")                             \
+	X("mount", WORDS, "SOURCE TARGET (bind), tmpfs TARGET, overlay TARGET LOWER[:LOWER] [UPPER WORK], image TARGET FILE")                             \
 	X("needs", UNITS, "are started before, must be RUNNING; are stopped after")                                     \
 	X("binds-to", UNITS, "needs, and stops when one of them goes away")                                             \
 	X("after", UNITS, "order only: if these start or stop too, wait for them")                                      \
@@ -73,6 +73,7 @@ int params_parse(const char *text, size_t n, struct params *ps, struct error **e
 	X("restart-limit", NUMBER, "restarts in a row, then it stays failed; default 0: no limit")                      \
 	X("restart-reset", DURATION, "running this long ends the row; default 10s")                                     \
 	X("fail-keep", DURATION, "how long a fail state is shown; default until reset-failed")                          \
+	X("when-ended", ENDED, "nothing (default), shutdown: pm ends too when this unit has ended for good")          \
 	X("log", LOG, "on (default) or off")                                                                            \
 	X("log-size", SIZE, "of the log before it is rotated; default 256K")                                            \
 	X("every", DURATION, "timer: starts `unit` this often")                                                         \
@@ -83,7 +84,7 @@ int params_parse(const char *text, size_t n, struct params *ps, struct error **e
 
 enum param_kind {
 	PARAM_TEXT, PARAM_TYPE, PARAM_ARGV, PARAM_WORDS, PARAM_UNITS, PARAM_READY, PARAM_DURATION, PARAM_SIGNAL,
-	PARAM_KILLMODE, PARAM_RESTART, PARAM_NUMBER, PARAM_SIZE, PARAM_LOG, PARAM_PMKIND
+	PARAM_KILLMODE, PARAM_RESTART, PARAM_NUMBER, PARAM_SIZE, PARAM_LOG, PARAM_PMKIND, PARAM_ENDED
 };
 struct param_key {
 	const char *key;

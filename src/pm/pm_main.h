@@ -5,13 +5,15 @@
 
 #include "base/buf.h"
 #include "base/error.h"
+#include "base/strv.h"
 
 #include <stdbool.h>
 
 struct main_options {
 	char *home, *self; /* absolute */
-	char *init_stream; /* absolute path, or NULL */
+	char *init_stream; /* absolute path, URL, !COMMAND, -; or NULL */
 	bool kill_on_fatal, detach;
+	bool terminal;	 /* a shell in this terminal, whose end is that of pm */
 	bool until_idle; /* ends, and removes its home, when no unit is left to supervise */
 	int resume_fd; /* -1: a fresh start */
 };
@@ -40,7 +42,26 @@ int client_follow(struct client_conn *c, struct buf *data, bool progress, int ti
  * "pm1.pm2.unit": goes down through the homes of sub-pms as long as the address does not name a unit of *home. Both are
  * replaced by new strings.
  */
+bool client_has_unit(const char *home, const char *id);
 int client_address(char **home, char **address, struct error **err);
+
+/* inventory.c: pms elsewhere */
+struct remote {
+	char *name, *target; /* for ssh; "/...": a home on this computer */
+	char *home;	     /* at the other end; NULL: the default there */
+};
+struct inventory {
+	struct remote *v;
+	size_t n;
+};
+int inventory_read(struct inventory *inv, struct error **err); /* no file: empty */
+void inventory_free(struct inventory *inv);
+#define _cleanup_inventory_ __attribute__((cleanup(inventory_free)))
+const struct remote *inventory_find(const struct inventory *inv, const char *name, size_t n);
+/* Becomes `ssh TARGET pm WORDS`; returns only when that fails. words: NULL at the end. */
+int inventory_exec(const struct remote *r, const char *const *words, struct error **err);
+/* `pm inventory ARGS` */
+int inventory_run(const struct strv *args, struct error **err);
 
 /* show.c */
 int show_list(const char *data, const char *format);
@@ -53,14 +74,22 @@ int show_from_files(const char *home, struct buf *data, struct error **err);
 
 /* exec.c */
 int exec_main(int argc, char **argv);   /* pm .exec HOME JOB KEY */
-int mount_main(int argc, char **argv);  /* pm .mount SOURCE TARGET */
-int umount_main(int argc, char **argv); /* pm .umount SOURCE TARGET */
+
+/* mount.c */
+int mount_main(int argc, char **argv);  /* pm .mount WORDS of the key mount */
+int umount_main(int argc, char **argv); /* pm .umount WORDS */
 
 /*
  * handover.c: sends the command adopt ID PID START KEY=VALUE... to the pm of a home; begin: starts one, until it is idle, when none
  * runs, and waits while the unit still has another process.
  */
 int client_adopt(const char *home, const char *const *words, size_t n, bool begin, struct error **err);
+
+/*
+ * shell.c: a shell (command, or that of the user) on a terminal of its own, carried to ours; where we have none it gets our streams. ends:
+ * its end is that of the pm of this home. The shell's status, or -1.
+ */
+int shell_run(const char *home, bool ends, const char *const *command, struct error **err);
 
 /* commands.c */
 int commands_main(int argc, char **argv);

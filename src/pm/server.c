@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where commands come in: the FIFO `input`, the socket `socket`, the init stream. Answers on the socket are lines:
+ * Where commands come in: the FIFO `input` and the socket `socket`. Answers on the socket are lines:
  *
  *	[@TAG ] - TEXT		data
  *	[@TAG ] : ID STATE TEXT	progress: a unit that the command is about has changed
@@ -33,7 +33,7 @@ struct client {
 	int fd;
 	uint32_t index;
 	struct buf in, out;
-	bool full, gone;
+	bool full, gone, relaxed;
 	int fds[3];
 };
 struct waiter {
@@ -116,6 +116,17 @@ void reply_error(struct reply *r, struct error **err)
 
 	end_text(r, (int)(*err)->cls, text);
 	error_clear(err);
+}
+
+void reply_relax(struct reply *r)
+{
+	if (r->client)
+		r->client->relaxed = true;
+}
+
+bool reply_relaxed(const struct reply *r)
+{
+	return !r->client || r->client->relaxed;
 }
 
 bool reply_take_fds(struct reply *r, int fds[3])
@@ -473,23 +484,4 @@ int server_open(struct error **err)
 	fcntl(listen_fd, F_SETFL, O_NONBLOCK);
 	machine_watch_fd(listen_fd, EPOLLIN, SEEN_LISTEN, 0);
 	return open_notify(err);
-}
-
-bool server_init_stream(const char *src, struct error **err)
-{
-	_cleanup_buf_ struct buf text = BUF_INIT;
-	bool skip = false;
-
-	if (file_read(src, 64 << 20, &text, err) < 0)
-		return false;
-	if (text.len && text.data[text.len - 1] != '\n')
-		buf_addc(&text, '\n');
-	while (text.len && !skip) {
-		size_t before = text.len;
-
-		whole_lines(NULL, &text, &skip);
-		if (text.len == before)
-			break;
-	}
-	return true;
 }

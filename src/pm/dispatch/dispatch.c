@@ -24,10 +24,18 @@ static const char dispatch_usage[] =
 	"  --watch       stay, and do it again at each change (URL and !COMMAND: every TIME, default 60s)\n"
 	"  --name NAME   several documents for one pm each have their own name (default: default)\n";
 
+static const char load_usage[] =
+	"usage: pm load FILE|URL|!COMMAND|- [--stream] [--home DIR]\n"
+	"\n"
+	"Gives the commands of a command stream, one a line, each when the one before is done; the first that fails is the end.\n"
+	"\n"
+	"  --stream      give them as they come and wait for none; those that are refused are told, with status 2 at the end.\n"
+	"                So does the unit init-stream, which `pm main --init-stream SOURCE` makes\n";
+
 struct options {
 	const char *source, *name;
 	char *home;
-	bool plan, watch;
+	bool plan, watch, stream;
 	uint64_t every;
 };
 
@@ -53,8 +61,10 @@ static int parse(int argc, char **argv, struct options *o, int *status, struct e
 			o->plan = true;
 		} else if (strcmp(argv[i], "--watch") == 0) {
 			o->watch = true;
+		} else if (strcmp(argv[i], "--stream") == 0 && strcmp(argv[1], "load") == 0) {
+			o->stream = true;
 		} else if (strcmp(argv[i], "--help") == 0) {
-			fputs(dispatch_usage, stdout);
+			fputs(strcmp(argv[1], "load") == 0 ? load_usage : dispatch_usage, stdout);
 			*status = 0;
 			return 0;
 		} else if (strcmp(argv[i], "--home") == 0 && value) {
@@ -176,7 +186,9 @@ int load_main(int argc, char **argv)
 	struct options o;
 	int status, r = parse(argc, argv, &o, &status, &e);
 
-	if (r == 1) {
+	if (r == 1 && o.stream) {
+		r = status = loader_run(o.source, o.home, &e);
+	} else if (r == 1) {
 		r = source_text(o.source, &text, &e);
 		strv_split(&lines, buf_str(&text), "\n");
 		if (r == 0)

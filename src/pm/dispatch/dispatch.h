@@ -59,10 +59,26 @@ int dispatch_plan(const char *home, const struct document *before, const struct 
 int source_read(const char *source, struct document *d, struct error **err);
 /* The same as plain text, for command streams. */
 int source_text(const char *source, struct buf *b, struct error **err);
+/* A path, and none of the other kinds of source. */
+bool source_is_path(const char *source);
+/* The same to be read as it comes. */
+struct open_source {
+	const char *name;
+	int fd;
+	pid_t pid; /* !COMMAND; else 0 */
+};
+int source_open(const char *source, struct open_source *s, struct error **err);
+int source_close(struct open_source *s, struct error **err); /* how the command ended */
 /* Begins to look for changes, before the source is read so that none is missed; *fd -1: this source can't tell. */
 int source_watch(const char *source, int *fd, struct error **err);
 /* Until it may have changed since then; a source that can't tell: every_ms. */
 void source_wait(int fd, int every_ms);
+
+/*
+ * loader.c: sends the lines of a source to the pm of a home as they come, waiting for nothing; those that are refused are told on
+ * standard error with their number. ERR_USAGE (2) when there were some, 0 when there were none, -1 when the source or pm failed.
+ */
+int loader_run(const char *source, const char *home, struct error **err);
 
 /* `pm dispatch ...`, `pm load SOURCE` (a command stream from any source, sent line by line); argv[1] is the command. */
 int dispatch_main(int argc, char **argv);

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,6 +22,11 @@
 static bool is_url(const char *s)
 {
 	return strncmp(s, "http://", 7) == 0 || strncmp(s, "https://", 8) == 0 || strncmp(s, "ftp://", 6) == 0;
+}
+
+bool source_is_path(const char *source)
+{
+	return strcmp(source, "-") != 0 && *source != '!' && !is_url(source);
 }
 
 static int read_fd(int fd, const char *what, struct buf *b, struct error **err)
@@ -40,26 +46,51 @@ static int read_fd(int fd, const char *what, struct buf *b, struct error **err)
 	return 0;
 }
 
-/* What a program prints; its own complaints go where ours do. 127: it does not exist. */
-static int run_program(const char *const *argv, const char *what, struct buf *b, int *status, struct error **err)
+/* A program, and the end of the pipe that it prints into. Its own complaints go where ours do. */
+static pid_t begin_program(const char *const *argv, const char *what, int *fd, struct error **err)
 {
-	int out[2], r;
+	int out[2], code;
 	pid_t pid;
 
-	if (pipe2(out, O_CLOEXEC) < 0)
-		return error_errno(err, errno, "%s", what);
+	if (pipe2(out, O_CLOEXEC) < 0) {
+		error_errno(err, errno, "%s", what);
+		return -1;
+	}
 	pid = fork();
 	if (pid == 0) {
 		dup2(out[1], 1);
 		execvp(argv[0], (char *const *)argv);
 		_exit(127);
 	}
+	code = errno;
 	close(out[1]);
-	r = pid < 0 ? error_errno(err, errno, "%s: fork", what) : read_fd(out[0], what, b, err);
+	*fd = out[0];
+	if (pid > 0)
+		return pid;
 	close(out[0]);
-	while (pid > 0 && waitpid(pid, status, 0) < 0 && errno == EINTR)
+	error_errno(err, code, "%s: fork", what);
+	return -1;
+}
+
+/* What a program prints. Status 127: it does not exist. */
+static int run_program(const char *const *argv, const char *what, struct buf *b, int *status, struct error **err)
+{
+	int fd, r;
+	pid_t pid = begin_program(argv, what, &fd, err);
+
+	if (pid < 0)
+		return -1;
+	r = read_fd(fd, what, b, err);
+	close(fd);
+	while (waitpid(pid, status, 0) < 0 && errno == EINTR)
 		;
 	return r;
+}
+
+static int command_failed(const char *command, int status, struct error **err)
+{
+	return error_set(err, ERR_FAILED, "!%s: it failed (%s %d)", command, WIFSIGNALED(status) ? "signal" : "status",
+		WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
 }
 
 static int run_command(const char *command, struct buf *b, struct error **err)
@@ -69,10 +100,7 @@ static int run_command(const char *command, struct buf *b, struct error **err)
 
 	if (run_program(argv, command, b, &status, err) < 0)
 		return -1;
-	if (status)
-		return error_set(err, ERR_FAILED, "!%s: it failed (%s %d)", command, WIFSIGNALED(status) ? "signal" : "status",
-			WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
-	return 0;
+	return status ? command_failed(command, status, err) : 0;
 }
 
 static int fetch(const char *url, struct buf *b, struct error **err)
@@ -104,6 +132,37 @@ int source_text(const char *source, struct buf *b, struct error **err)
 	if (is_url(source))
 		return fetch(source, b, err);
 	return file_read(source, SOURCE_MAX, b, err);
+}
+
+int source_open(const char *source, struct open_source *s, struct error **err)
+{
+	const char *argv[] = { "/bin/sh", "-c", source + 1, NULL };
+	_cleanup_buf_ struct buf b = BUF_INIT;
+
+	*s = (struct open_source){ .name = source };
+	if (*source == '!')
+		return (s->pid = begin_program(argv, source, &s->fd, err)) < 0 ? -1 : 0;
+	if (is_url(source)) { /* whole or not at all */
+		s->fd = memfd_create("pm-source", MFD_CLOEXEC);
+		if (s->fd < 0)
+			return error_errno(err, errno, "%s", source);
+		if (fetch(source, &b, err) < 0 || file_write_all(s->fd, buf_str(&b), b.len, source, err) < 0)
+			return -1;
+		return lseek(s->fd, 0, SEEK_SET) < 0 ? -1 : 0;
+	}
+	s->fd = strcmp(source, "-") ? open(source, O_RDONLY | O_CLOEXEC) : 0;
+	return s->fd < 0 ? error_errno(err, errno, "%s", source) : 0;
+}
+
+int source_close(struct open_source *s, struct error **err)
+{
+	int status = 0;
+
+	if (s->fd > 0)
+		close(s->fd);
+	while (s->pid > 0 && waitpid(s->pid, &status, 0) < 0 && errno == EINTR)
+		;
+	return status ? command_failed(s->name + 1, status, err) : 0;
 }
 
 static int read_dir(const char *dir, struct document *d, struct error **err)

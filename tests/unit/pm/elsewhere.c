@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Command streams from anywhere, shells that stand for a pm, pms of an inventory, mounts. */
+#include "live.h"
+
+#include <stdlib.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+static char *write_file(struct live *l, const char *name, int mode, const char *text)
+{
+	char *path = xasprintf("%s/%s", l->dir, name);
+	struct error *e = NULL;
+
+	assert_ok(file_write(path, text, strlen(text), (mode_t)mode, &e), e);
+	return path;
+}
+
+static void log_says(struct live *l, const char *id, const char *what)
+{
+	_cleanup_buf_ struct buf out = BUF_INIT;
+
+	for (int i = 0; i < 1000; i++, nap(5)) {
+		PM_OUT(l, &out, "log", id);
+		if (strstr(buf_str(&out), what))
+			return;
+	}
+	fail_msg("%s does not say '%s': %s", id, what, buf_str(&out));
+}
+
+/* Shell code with this pm as its standard input or output; its status. */
+static int shell(struct live *l, const char *code)
+{
+	_cleanup_free_ char *line = xasprintf("cd '%s'; PM='%s'; export PMHOME='%s' SHELL=/bin/sh; %s", l->dir, PM_PROGRAM, l->home, code);
+	int status = system(line);
+
+	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void an_init_stream_is_a_unit(void **state)
+{
+	_cleanup_free_ char *file = NULL, *command = NULL;
+	struct live l;
+
+	live_new(&l);
+	file = write_file(&l, "in it", 0600, "unit a run=\"sleep 1000\"\nnonsense\nunit b run=\"sleep 1000\" needs=a\nstart b");
+	live_start(&l, "--init-stream", file);
+	live_until(&l, "b", "state", "RUNNING");
+	log_says(&l, "init-stream", "line 2: 'nonsense': no such command");
+	live_until(&l, "init-stream", "state", "STOPPED"); /* a refused line is no reason to try again */
+	assert_int_equal(PM(&l, "shutdown", "-q"), 0);
+	live_wait_gone(l.watcher);
+	/* A program that stays and fails: what it said counts at once, and it is tried again. */
+	command = xasprintf("!echo unit c run=\\'sleep 1000\\'; echo start c; echo x >>'%s/runs'; sleep 0.2; exit 3", l.dir);
+	live_start(&l, "--init-stream", command);
+	live_until(&l, "c", "state", "RUNNING");
+	log_says(&l, "init-stream", "it failed (status 3)");
+	live_until(&l, "init-stream", "restarts", "1");
+	live_end(&l);
+}
+
+static void a_stream_from_standard_input(void **state)
+{
+	struct live l;
+
+	live_new(&l);
+	/* It is read as it comes: the second line is written when the first has worked. */
+	assert_int_equal(shell(&l, "mkfifo f; \"$PM\" main --init-stream - <f & exec 5>f; echo 'unit a run=\"sleep 1000\"' >&5; echo start a >&5; "
+				   "for i in $(seq 500); do \"$PM\" status a >/dev/null 2>&1 && break; sleep 0.02; done; "
+				   "\"$PM\" status init-stream -q >out || exit 9; echo stop a >&5; "
+				   "\"$PM\" wait a -q || exit 8; exec 5>&-; \"$PM\" wait init-stream -q || exit 7; \"$PM\" shutdown -q; wait"),
+		0);
+	assert_int_equal(shell(&l, "\"$PM\" main --detach --init-stream - 2>/dev/null"), 2);
+	l.watcher = 0;
+	live_end(&l);
+}
+
+static void a_shell_stands_for_a_pm(void **state)
+{
+	_cleanup_buf_ struct buf out = BUF_INIT;
+	_cleanup_free_ char *path = NULL;
+	struct error *e = NULL;
+	struct proc_id id;
+	struct live l;
+
+	live_new(&l);
+	assert_int_equal(shell(&l, "printf '%s\\n' '\"$PM\" unit s run=\"sleep 1000\"; \"$PM\" start s -q; \"$PM\" list; pwd; exit 7' | "
+				   "PM=\"$PM\" \"$PM\" shell >out 2>err"),
+		7);
+	live_file(&l, "out", &out);
+	assert_non_null(strstr(buf_str(&out), "RUNNING"));
+	assert_non_null(strstr(buf_str(&out), l.dir));
+	/* It has ended with the shell, and so have its units. */
+	assert_int_equal(PM(&l, "start", "s"), 4);
+	path = xasprintf("%s/pm.pid", l.home);
+	assert_ok(proc_id_read(path, &id, &e), e);
+	live_wait_gone(id.pid);
+	/* Where a pm runs the shell is a guest. */
+	live_start(&l, NULL, NULL);
+	assert_int_equal(shell(&l, "echo 'exit 5' | \"$PM\" shell"), 5);
+	assert_int_equal(PM(&l, "shell", "--", "sh", "-c", "exit 6"), 6);
+	assert_int_equal(PM(&l, "start", "s", "-q"), 0);
+	live_end(&l);
+}
+
+static void pms_of_the_inventory(void **state)
+{
+	static const char ssh[] = "#!/bin/sh\nwhile [ \"$1\" != -- ]; do shift; done\n[ \"$2\" = there ] || exit 255\n"
+				  "PATH=$(dirname \"$PM\"):$PATH; export PATH PMHOME=\"$THERE\"\nexec sh -c \"$3\"\n";
+	_cleanup_free_ char *program = NULL, *quoted = NULL, *bin = NULL, *link = NULL;
+	_cleanup_buf_ struct buf out = BUF_INIT;
+	struct live l, far;
+	struct error *e = NULL;
+
+	live_new(&l);
+	live_new(&far);
+	bin = xasprintf("%s/bin", l.dir);
+	link = xasprintf("%s/pm", bin);
+	assert_ok(file_mkdirs(bin, 0755, &e), e);
+	assert_int_equal(symlink(PM_PROGRAM, link), 0);
+	program = write_file(&l, "s s h", 0755, ssh);
+	quoted = xasprintf("'%s'", program);
+	setenv("PM_SSH", quoted, 1);
+	setenv("PM", link, 1);
+	setenv("THERE", far.home, 1);
+	setenv("XDG_CONFIG_HOME", l.dir, 1);
+	live_start(&l, NULL, NULL);
+	live_start(&far, NULL, NULL);
+	assert_int_equal(PM(&far, "unit", "it's; $(me)", "run=sleep 1000"), 2); /* a name has no blanks */
+	assert_int_equal(PM(&far, "unit", "it's;$(me)", "run=sleep 1000"), 0);
+	assert_int_equal(PM(&l, "inventory", "add", "far", "there"), 0);
+	assert_int_equal(PM(&l, "inventory", "add", "far", "elsewhere"), 4);
+	assert_int_equal(PM(&l, "inventory", "add", "a.b", "there"), 2);
+	assert_int_equal(PM(&l, "inventory", "add", "near", far.home), 0);
+	assert_int_equal(PM(&l, "start", "far.it's;$(me)", "-q"), 0);
+	assert_int_equal(PM(&far, "status", "it's;$(me)"), 0);
+	assert_int_equal(PM(&l, "status", "far.nobody"), 3);
+	assert_int_equal(PM(&l, "stop", "near.it's;$(me)", "-q"), 0);
+	assert_int_equal(PM(&l, "status", "far.it's;$(me)"), 4);
+	assert_int_equal(PM(&l, "start", "far.x", "near.x"), 2);
+	assert_int_equal(PM_OUT(&l, &out, "inventory", "units"), 0);
+	assert_non_null(strstr(buf_str(&out), "far  it's;$(me)"));
+	assert_int_equal(PM(&l, "inventory", "add", "away", "nowhere"), 0);
+	assert_int_equal(PM_OUT(&l, &out, "inventory", "units"), 1);
+	assert_non_null(strstr(buf_str(&out), "near  it's;$(me)"));
+	assert_int_equal(PM(&l, "inventory", "remove", "away"), 0);
+	assert_int_equal(PM(&l, "inventory", "remove", "away"), 3);
+	live_end(&far);
+	live_end(&l);
+}
+
+static void the_environment_is_inherited_when_asked(void **state)
+{
+	_cleanup_buf_ struct buf out = BUF_INIT;
+	struct live l;
+
+	live_new(&l);
+	setenv("A_B", "from outside", 1);
+	setenv("PM_UNIT", "not this", 1);
+	live_start(&l, NULL, NULL);
+	unsetenv("PM_UNIT");
+	assert_int_equal(PM_OUT(&l, &out, "invoke", "env-inherit=A_B", "stdout=inherit", "--", "env"), 0);
+	assert_non_null(strstr(buf_str(&out), "A_B=from outside\n"));
+	assert_non_null(strstr(buf_str(&out), "PM_UNIT=invoke."));
+	assert_null(strstr(buf_str(&out), "XDG_"));
+	assert_int_equal(PM_OUT(&l, &out, "invoke", "stdout=inherit", "--", "env"), 0);
+	assert_null(strstr(buf_str(&out), "A_B"));
+	live_end(&l);
+}
+
+static void mounts(void **state)
+{
+	_cleanup_free_ char *up = NULL;
+	struct live l;
+
+	live_new(&l);
+	if (shell(&l, "mkdir m lo && mount -t tmpfs x m && umount m && mke2fs -V 2>/dev/null && [ -e /dev/loop-control ]") != 0) {
+		live_end(&l);
+		skip(); /* root, and a kernel that has them */
+	}
+	live_start(&l, NULL, NULL);
+	assert_int_equal(shell(&l, "echo low >lo/f; truncate -s 4M fs; mke2fs -q -F -d lo fs; d=$PWD; "
+				   "\"$PM\" unit o type=mount mount=\"overlay '$d/t' '$d/lo' '$d/up' '$d/work'\" && \"$PM\" start o -q && "
+				   "cat t/f && echo new >t/g && cat up/g && "
+				   "\"$PM\" unit i type=mount mount=\"image '$d/i' '$d/fs' ro\" && \"$PM\" start i -q && cat i/f && ! touch i/g 2>/dev/null"),
+		0);
+	up = xasprintf("mount=image '%s/x' '%s/lo/f'", l.dir, l.dir);
+	assert_int_equal(PM(&l, "unit", "bad", "type=mount", up), 0);
+	assert_int_equal(PM(&l, "start", "bad", "-q"), 1);
+	log_says(&l, "bad", "pm: mount: ");
+	assert_int_equal(PM(&l, "stop", "o", "i", "-q"), 0);
+	assert_int_equal(shell(&l, "[ ! -e t/f ] && [ ! -e i/f ] && ! losetup -a | grep -F \"$PWD\""), 0);
+	live_end(&l);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_init_stream_is_a_unit),
+		cmocka_unit_test(a_stream_from_standard_input),
+		cmocka_unit_test(a_shell_stands_for_a_pm),
+		cmocka_unit_test(pms_of_the_inventory),
+		cmocka_unit_test(the_environment_is_inherited_when_asked),
+		cmocka_unit_test(mounts),
+	};
+
+	return cmocka_run_group_tests_name("pm/elsewhere", tests, NULL, NULL);
+}
