@@ -26,7 +26,7 @@ static const struct opt export_opts[] = {
 #define EXPORT_HELP                                                                                                                  \
 	"OUT is whole or absent: a kill or a full disk leaves nothing, and what was there under its name stays. \"-\" writes to a "   \
 	"pipe. The same image gives the same bytes, but for vhdx. Formats of disks: raw, qcow2, vmdk (stream-optimized), vdi, vhd, vhdx, ova.\n\n"\
-	"Formats of roots, from the ext4 in a disk, an initramfs or a tar: oci (also a Docker archive), tar, squashfs, erofs. A root that "  \
+	"Formats of roots, from the ext4 in a disk, an initramfs or a tar: oci (also a Docker archive), tar, squashfs, erofs, iso (live, for BIOS and UEFI), netboot (a folder for iPXE). A root that "  \
 	"is to live elsewhere loses its identity: machine-id is empty, ssh host keys are left out, and what lies in /dev /proc /sys "     \
 	"/run /tmp; oci leaves out /boot too."
 

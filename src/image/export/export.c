@@ -21,7 +21,8 @@
 #define EPOCH 1704067200
 
 const struct export_format *const export_formats[] = { &export_raw, &export_qcow2, &export_vmdk, &export_vdi, &export_vhd, &export_vhdx,
-	&export_ova, &export_oci, &export_tar, &export_squash, &export_erofs, NULL };
+	&export_ova, &export_oci, &export_tar, &export_squash, &export_erofs, &export_iso,
+	&export_netboot, NULL };
 
 static const char *const compressions[] = { "gz", "xz", "zst", NULL };
 
@@ -74,14 +75,15 @@ char *export_last_line(struct buf *text)
 	return xstrndup(line, n - (size_t)(line - s));
 }
 
-int export_run(const char *const *argv, const int *fds, size_t nfds, const char *what, struct error **err)
+int export_run_into(const char *const *argv, int out, const int *fds, size_t nfds, const char *what, struct error **err)
 {
 	_cleanup_proc_ struct proc p = PROC_INIT;
 	_cleanup_buf_ struct buf text = BUF_INIT;
 	int status;
 
-	if (proc_spawn(&(struct proc_opts){ .argv = argv, .err = PROC_PIPE, .keep_fds = fds, .nkeep_fds = nfds, .die_with_us = true }, &p,
-		    err) < 0 ||
+	if (proc_spawn(&(struct proc_opts){ .argv = argv, .out = out >= 0 ? PROC_FD : PROC_NULL, .out_fd = out, .err = PROC_PIPE, .keep_fds = fds,
+			       .nkeep_fds = nfds, .die_with_us = true },
+		    &p, err) < 0 ||
 		export_collect(p.err, &text, err) < 0 || proc_wait(&p, -1, &status, err) < 0)
 		return -1;
 	if (status) {
@@ -90,6 +92,11 @@ int export_run(const char *const *argv, const int *fds, size_t nfds, const char 
 		return error_set(err, ERR_FAILED, "%s: %s %s: %s", what, path_basename(argv[0]), proc_status_text(status), last);
 	}
 	return 0;
+}
+
+int export_run(const char *const *argv, const int *fds, size_t nfds, const char *what, struct error **err)
+{
+	return export_run_into(argv, -1, fds, nfds, what, err);
 }
 
 /* ---- choosing ---- */
@@ -176,9 +183,20 @@ static bool same_file(const struct origin *from, const char *out)
 	return from->file && stat(from->file, &a) == 0 && stat(out, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
 }
 
+static int check_folder(const struct export_job *j, const char *out, struct error **err)
+{
+	if (!strcmp(out, "-"))
+		return error_set(err, ERR_USAGE, "format %s is a folder, which no pipe can take", j->f->name);
+	if (!file_exists(out) || (j->o->force && file_is_dir(out)))
+		return 0;
+	error_set(err, ERR_STATE, "%s: is there already", out);
+	return file_is_dir(out) ? error_hint(err, "replace it with --force") : -1;
+}
+
 static int prepare(struct export_job *j, const char *what, const char *out, struct error **err)
 {
-	if (choose_format(j, out, err) < 0 || output_check(out, j->o->force, err) < 0 || origin_open(j->from, what, err) < 0)
+	if (choose_format(j, out, err) < 0 || (j->f->folder ? check_folder(j, out, err) : output_check(out, j->o->force, err)) < 0 ||
+		origin_open(j->from, what, err) < 0)
 		return -1;
 	if (same_file(j->from, out))
 		return error_set(err, ERR_USAGE, "%s: cannot be written over itself", out);
@@ -198,6 +216,17 @@ static int tell(const struct export_job *j, const char *out)
 		printf("would export the disk of %s (%s, of which at most %s are data) to %s: %s\n", j->from->what,
 			format_size(j->from->size, whole), format_size(origin_data(j->from, PIECE), data), out, j->f->about);
 	return 0;
+}
+
+static int go_folder(struct export_job *j, const char *out, struct error **err)
+{
+	int rc;
+
+	j->folder = out;
+	j->p = progress_start(path_basename(out), 0, 1);
+	rc = j->f->run(j, err);
+	progress_end(j->p, rc == 0 ? "made" : "not made");
+	return rc;
 }
 
 static int go(struct export_job *j, const char *out, struct error **err)
@@ -235,5 +264,7 @@ int image_export(const char *what, const char *out, const struct image_export_op
 		return error_set(err, ERR_USAGE, "--level: 1 to 12");
 	if (prepare(&j, what, out, err) < 0)
 		return -1;
-	return o->dry_run ? tell(&j, out) : go(&j, out, err);
+	if (o->dry_run)
+		return tell(&j, out);
+	return j.f->folder ? go_folder(&j, out, err) : go(&j, out, err);
 }

@@ -32,6 +32,6 @@ struct image_export_opts {
 /* what: an image's name or a file. out: a file, or "-". */
 int image_export(const char *what, const char *out, const struct image_export_opts *o, struct error **err);
 /* The names of all formats, "raw|qcow2|...". */
-#define IMAGE_EXPORT_FORMATS "raw|qcow2|vmdk|vdi|vhd|vhdx|ova|oci|tar|squashfs|erofs"
+#define IMAGE_EXPORT_FORMATS "raw|qcow2|vmdk|vdi|vhd|vhdx|ova|oci|tar|squashfs|erofs|iso|netboot"
 
 #endif

@@ -19,6 +19,7 @@ struct export_job {
 	struct output *out;
 	const char *compress; /* "gz", "xz", "zst", or NULL: none, or the format's own */
 	struct progress *p;
+	const char *folder; /* what to make, when the format makes one; out is NULL then */
 	const char *name; /* for what is inside; not checked */
 };
 struct export_format {
@@ -27,6 +28,7 @@ struct export_format {
 	const char *about;
 	bool stream;	 /* written from front to end */
 	bool root;	 /* of files, not of a disk */
+	bool folder;	 /* makes one: no pipes */
 	bool compressed; /* may be wrapped in gz, xz, zst */
 	int (*run)(struct export_job *j, struct error **err);
 	int (*check)(struct export_job *j, struct error **err); /* or NULL: what it needs on this host, and its options */
@@ -43,8 +45,10 @@ int export_collect(int fd, struct buf *text, struct error **err);
 char *export_last_line(struct buf *text); /* new */
 /* Runs another program, which inherits these descriptors, to its end; its last line is the reason of a failure. */
 int export_run(const char *const *argv, const int *fds, size_t nfds, const char *what, struct error **err);
+/* The same with its stdout there. */
+int export_run_into(const char *const *argv, int out, const int *fds, size_t nfds, const char *what, struct error **err);
 /* The formats, each with its file. */
 extern const struct export_format export_raw, export_qcow2, export_vmdk, export_vdi, export_vhd, export_vhdx, export_ova;
-extern const struct export_format export_tar, export_squash, export_erofs, export_oci;
+extern const struct export_format export_tar, export_squash, export_erofs, export_oci, export_iso, export_netboot;
 
 #endif
