@@ -4,6 +4,7 @@
  * host name and network; only then commands are served (frames that came before wait in the buffer).
  */
 #include "boot.h"
+#include "pm/init/early.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,53 +15,12 @@
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <time.h>
 #include <unistd.h>
 
 #define PORT_WAIT_MS 100
 #define BUTTONS_MAX 4
 #define BUTTON_SCANS 10
-
-static void mount_one(
-	const char *type, const char *where, unsigned long flags, const char *options)
-{
-	mkdir(where, 0755);
-	if (mount(type, where, type, flags, options) < 0 && errno != EBUSY)
-		say("mount %s: %s", where, strerror(errno));
-}
-
-/* The kernel gives no fds when the initramfs has no /dev/console. */
-static void open_console(void)
-{
-	int fd = open("/dev/console", O_RDWR | O_NOCTTY);
-
-	if (fd < 0)
-		fd = open("/dev/null", O_RDWR);
-	for (int i = 0; i < 3 && fd >= 0; i++)
-		if (fd != i)
-			dup2(fd, i);
-	if (fd > 2)
-		close(fd);
-}
-
-static void mounts(void)
-{
-	mount_one("devtmpfs", "/dev", MS_NOSUID, "mode=755");
-	open_console();
-	mount_one("proc", "/proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
-	mount_one("sysfs", "/sys", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
-	mount_one("tmpfs", "/run", MS_NOSUID | MS_NODEV, "mode=755");
-	mount_one("devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, "gid=5,mode=620,ptmxmode=666");
-	mount_one("tmpfs", "/dev/shm", MS_NOSUID | MS_NODEV, "mode=1777");
-	if (symlink("/proc/self/fd", "/dev/fd") == 0) {
-		/* as udev does; stdin and its like are links through it */
-		if (symlink("/proc/self/fd/0", "/dev/stdin") < 0 ||
-			symlink("/proc/self/fd/1", "/dev/stdout") < 0 ||
-			symlink("/proc/self/fd/2", "/dev/stderr") < 0)
-			say("/dev/stdin: %s", strerror(errno));
-	}
-}
 
 static void find_port(struct guest *g, int ms)
 {
@@ -91,7 +51,7 @@ static void prepare(struct guest *g, struct modules *m)
 	load_group(g, m);
 	if (root_switch() == 0) {
 		/* No disk: /tmp may have more than the half of memory that is tmpfs's default. */
-		mount_one("tmpfs", "/tmp", MS_NOSUID | MS_NODEV, "mode=1777,size=80%");
+		early_mount("tmpfs", "/tmp", MS_NOSUID | MS_NODEV, "mode=1777,size=80%", say);
 	}
 	config_apply();
 	g->ready = true;
@@ -189,7 +149,7 @@ int boot_main(void)
 	struct modules m;
 
 	umask(022);
-	mounts();
+	early_mounts(say);
 	setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", 1);
 	reboot(RB_DISABLE_CAD); /* Ctrl-Alt-Del: SIGINT to us */
 	if (serve_init(&g) < 0) {

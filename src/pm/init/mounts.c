@@ -1,54 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "early.h"
 #include "init.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
 #include <sys/swap.h>
 #include <unistd.h>
 
 #define MOUNTS_MAX 256
 
-static void mount_one(const char *type, const char *where, unsigned long flags, const char *options)
-{
-	mkdir(where, 0755);
-	if (mount(type, where, type, flags, options) < 0 && errno != EBUSY && errno != ENODEV)
-		init_say("mount %s: %s", where, strerror(errno));
-}
-
-/* Without /dev/console in the initramfs the kernel gives no fds. */
-static void open_console(void)
-{
-	int fd = open("/dev/console", O_RDWR | O_NOCTTY);
-
-	if (fd < 0)
-		fd = open("/dev/null", O_RDWR);
-	for (int i = 0; i < 3 && fd >= 0; i++)
-		if (fd != i)
-			dup2(fd, i);
-	if (fd > 2)
-		close(fd);
-}
-
 void init_mount_cgroup(void)
 {
 	if (access("/sys/fs/cgroup/cgroup.procs", F_OK) < 0)
-		mount_one("cgroup2", "/sys/fs/cgroup", MS_NOSUID | MS_NODEV | MS_NOEXEC, "nsdelegate");
+		early_mount("cgroup2", "/sys/fs/cgroup", MS_NOSUID | MS_NODEV | MS_NOEXEC, "nsdelegate", init_say);
 }
 
 /* What is mounted already (by the kernel, an initramfs, or the container that we are in) stays: EBUSY. */
 void init_mounts(void)
 {
-	mount_one("devtmpfs", "/dev", MS_NOSUID, "mode=755");
-	open_console();
-	mount_one("proc", "/proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
-	mount_one("sysfs", "/sys", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
-	mount_one("tmpfs", "/run", MS_NOSUID | MS_NODEV, "mode=755");
-	mount_one("devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, "gid=5,mode=620,ptmxmode=666");
-	mount_one("tmpfs", "/dev/shm", MS_NOSUID | MS_NODEV, "mode=1777");
+	early_mounts(init_say);
 	init_mount_cgroup();
 }
 
