@@ -71,7 +71,8 @@ static bool job_file(uint32_t job, const char *file, struct buf *b)
 
 	snprintf(path, sizeof(path), "jobs/%u/%s", job, file);
 	buf_clear(b);
-	return file_read(path, 1 << 20, b, &e) == 0;
+	/* An empty one is left from the job before. */
+	return file_read(path, 1 << 20, b, &e) == 0 && b->len;
 }
 
 /* By jobs/N/pid: alive, though the watcher does not know it? Then it is watched from now on. */

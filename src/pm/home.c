@@ -362,6 +362,27 @@ void home_job_remove(uint32_t job)
 	}
 }
 
+/*
+ * The unit's last job is kept, and no more: its files become those of the next one, empty. File systems are slow where many files
+ * come and go (ext4 looks in vain at each one that was deleted lately before it makes a new one).
+ */
+static int take_over(uint32_t before, const char *path)
+{
+	static const char *const files[] = { "pid", "retcode" };
+	char old[48];
+
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
+		snprintf(old, sizeof(old), "jobs/%u/%s", before, files[i]);
+		if (truncate(old, 0) < 0 && errno != ENOENT)
+			unlink(old);
+	}
+	snprintf(old, sizeof(old), "jobs/%u", before);
+	if (rename(old, path) == 0)
+		return 0;
+	home_job_remove(before);
+	return -1;
+}
+
 void home_job_begin(struct unit *u, const char *reason)
 {
 	_cleanup_buf_ struct buf text = BUF_INIT;
@@ -376,12 +397,10 @@ void home_job_begin(struct unit *u, const char *reason)
 	params_free(&first);
 	params_format(&u->params, &text);
 	snprintf(path, sizeof(path), "jobs/%u", u->job);
-	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+	if ((!before || take_over(before, path) < 0) && mkdir(path, 0700) < 0 && errno != EEXIST)
 		worked(errno);
 	snprintf(path, sizeof(path), "jobs/%u/parameter", u->job);
 	put(path, text.data, text.len);
-	if (before) /* the unit's last job is kept, and no more */
-		home_job_remove(before);
 }
 
 void home_job_pid(uint32_t job, int32_t pid, uint64_t start)
