@@ -35,6 +35,9 @@ struct nbd *backup_serve(const char *dir, const char *path, size_t index, bool r
 
 /* backuprestore.c: disks that were marked go back to their mark. */
 int backup_take_back(const struct snap_drives *d, struct error **err);
+#define BACKUP_DEFINITION "machine.json.restored" /* beside machine.json, until the disks are filled */
+/* The disks are filled: the definition takes its place, the marks go. */
+int backup_complete(struct machine *m, struct error **err);
 
 /* backuplist.c */
 char *backup_ref(const char *machine, const char *name);

@@ -84,9 +84,10 @@ static uint64_t part_size(const struct store_set *set, const char *name)
 	return 0;
 }
 
+/* The definition that comes into force with the disks. */
 static int write_def(const struct machine *m, struct error **err)
 {
-	_cleanup_free_ char *path = machine_path(m, "machine.json");
+	_cleanup_free_ char *path = machine_path(m, BACKUP_DEFINITION);
 	_cleanup_buf_ struct buf b = BUF_INIT;
 
 	machine_def_to_json(&m->def, &b);
@@ -173,6 +174,21 @@ int backup_take_back(const struct snap_drives *d, struct error **err)
 	return snap_img_drop(d, SNAP_BEFORE, err);
 }
 
+int backup_complete(struct machine *m, struct error **err)
+{
+	_cleanup_free_ char *from = machine_path(m, BACKUP_DEFINITION), *to = machine_path(m, "machine.json");
+	_cleanup_drives_ struct snap_drives d = { 0 };
+	_cleanup_machine_ struct machine *now = NULL;
+
+	if (file_exists(from) && file_rename(from, to, err) < 0)
+		return -1;
+	now = machine_open(m->name, err); /* its disks are those of the backup */
+	if (!now || snap_set_current(now, NULL, err) < 0)
+		return -1;
+	snap_drives_of(now, &d);
+	return snap_img_drop(&d, SNAP_BEFORE, err);
+}
+
 static int fill_all(struct store *s, const struct backup *b, const struct store_set *set, const struct machine *m,
 	const struct snap_drives *d, struct error **err)
 {
@@ -209,7 +225,7 @@ static int into_existing(struct store *s, const struct backup *b, const struct s
 {
 	_cleanup_close_ int lock = machine_lock(m, err);
 	_cleanup_drives_ struct snap_drives d = { 0 };
-	struct snap_journal j = { .op = (char *)"fill", .name = b->name };
+	struct snap_journal j = { .op = (char *)"fill", .name = b->name }, done = { .op = (char *)"filled", .name = b->name };
 	struct machine_def before;
 	struct proc_id id;
 
@@ -224,16 +240,17 @@ static int into_existing(struct store *s, const struct backup *b, const struct s
 	*def = before;
 	if (snap_journal_write(m, &j, err) < 0)
 		return -1;
-	if (prepare(set, m, &d, err) < 0 || fill_all(s, b, set, m, &d, err) < 0) {
+	/* With "filled" in the journal it is done: what follows is done by whoever comes next, too. */
+	if (prepare(set, m, &d, err) < 0 || fill_all(s, b, set, m, &d, err) < 0 || write_def(m, err) < 0 ||
+		snap_journal_write(m, &done, err) < 0) {
+		_cleanup_free_ char *path = machine_path(m, BACKUP_DEFINITION);
 		_cleanup_error_ struct error *e = NULL;
 
-		if (backup_take_back(&d, &e) < 0 || snap_journal_end(m, &e) < 0)
+		if (backup_take_back(&d, &e) < 0 || file_unlink(path, &e) < 0 || snap_journal_end(m, &e) < 0)
 			log_warn("machine %s: %s; the next command tries again", m->name, e->msg);
 		return -1;
 	}
-	if (write_def(m, err) < 0 || snap_set_current(m, NULL, err) < 0 || snap_journal_end(m, err) < 0)
-		return -1;
-	return snap_img_drop(&d, SNAP_BEFORE, err);
+	return backup_complete(m, err) < 0 ? -1 : snap_journal_end(m, err);
 }
 
 int backup_restore(struct store *s, const char *machine, const char *name, struct error **err)

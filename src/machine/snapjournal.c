@@ -158,8 +158,10 @@ static int recover_fill(struct machine *m, struct error **err)
 {
 	_cleanup_drives_ struct snap_drives d = { 0 };
 
+	_cleanup_free_ char *definition = machine_path(m, BACKUP_DEFINITION);
+
 	snap_drives_of(m, &d);
-	return backup_take_back(&d, err);
+	return backup_take_back(&d, err) < 0 ? -1 : file_unlink(definition, err);
 }
 
 static void tell(const struct machine *m, const struct snap_journal *j)
@@ -171,6 +173,7 @@ static void tell(const struct machine *m, const struct snap_journal *j)
 		{ "remove", "removing snapshot", "completed" },
 		{ "backup", "making backup", "taken back" },
 		{ "fill", "restoring backup", "taken back" },
+		{ "filled", "restoring backup", "completed" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++)
@@ -202,6 +205,8 @@ static int recover(struct machine *m, bool own, struct error **err)
 		rc = recover_backup(m, err);
 	else if (!strcmp(j.op, "fill"))
 		rc = recover_fill(m, err);
+	else if (!strcmp(j.op, "filled"))
+		rc = backup_complete(m, err);
 	else
 		rc = error_set(err, ERR_FAILED, "journal.json: '%s' is nothing that this croft knows", j.op);
 	if (rc < 0 || snap_journal_end(m, err) < 0)
