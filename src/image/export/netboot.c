@@ -24,8 +24,6 @@ static int fill(struct export_job *j, const char *dir, struct error **err)
 
 static int put_in_place(const char *dir, const char *out, bool force, struct error **err)
 {
-	_cleanup_error_ struct error *late = NULL;
-
 	if (renameat2(AT_FDCWD, dir, AT_FDCWD, out, RENAME_NOREPLACE) == 0)
 		return 0;
 	if (errno != EEXIST || !force)

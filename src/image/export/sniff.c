@@ -219,14 +219,17 @@ int sniff_fd(int fd, const char *what, struct sniff *ret, struct error **err)
 {
 	_cleanup_free_ struct head *h = xcalloc(1, sizeof(*h));
 	struct stat st;
-	ssize_t n = 0;
+	ssize_t n;
 
 	h->fd = fd;
 	h->what = what;
-	if (fstat(fd, &st) < 0 || (n = pread(fd, h->p, HEAD, 0)) < 0)
+	if (fstat(fd, &st) < 0)
 		return error_errno(err, errno, "%s", what);
 	if (!S_ISREG(st.st_mode))
 		return error_set(err, ERR_USAGE, "%s: is not a file", what);
+	n = pread(fd, h->p, HEAD, 0);
+	if (n < 0)
+		return error_errno(err, errno, "%s", what);
 	if (n == 0)
 		return error_set(err, ERR_FAILED, "%s: is empty", what);
 	h->len = (size_t)n;
