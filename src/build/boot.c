@@ -107,7 +107,7 @@ static void literal(struct boot *b, uint32_t c)
 		key(b, false, 0xffe1, "shift");
 }
 
-/* Behind "<wait": digits are seconds; else a duration. Length up to and with '>', 0: not that. -1: a duration that is none. */
+/* Behind "<wait": digits are seconds; else a duration. Length up to and with '>', 0: not that. -1: a time in the past. */
 static long wait_token(const char *s, int64_t *ns)
 {
 	const char *end = strchr(s, '>');
@@ -121,7 +121,9 @@ static long wait_token(const char *s, int64_t *ns)
 		long n = strtol(word, NULL, 10);
 
 		*ns = (n ? n : 1) * 1000000000ll;
-	} else if (go_duration("wait", word, ns, &e) < 0 || *ns < 0) {
+	} else if (go_duration("wait", word, ns, &e) < 0) {
+		return 0; /* no wait at all, so it is typed */
+	} else if (*ns < 0) {
 		return -1;
 	}
 	return end + 1 - s;

@@ -208,7 +208,6 @@ static int get_one(struct build *b, const char *url, char **ret, struct sha *s, 
 int iso_get(struct build *b, char **path, struct sha *s, struct error **err)
 {
 	_cleanup_strv_ struct strv urls = STRV_INIT;
-	_cleanup_free_ char *all = NULL;
 
 	if (conf_given(&b->conf, "iso_url"))
 		strv_add(&urls, conf_text(&b->conf, "iso_url"));

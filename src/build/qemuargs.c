@@ -181,7 +181,6 @@ static int row(struct build *b, struct box *v, const char *name, const char *val
 static void complete_net(struct build *b, struct box *v)
 {
 	bool named = false, there = false;
-	_cleanup_strv_ struct strv rule = STRV_INIT;
 
 	for (size_t i = 0; i + 1 < v->def.qemu_args.len; i++) {
 		named = named || (!strcmp(v->def.qemu_args.v[i], "-device") && strstr(v->def.qemu_args.v[i + 1], "netdev=user.0"));

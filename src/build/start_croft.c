@@ -162,7 +162,6 @@ static int from_kernel(struct build *b, struct box *v, struct sha *s, struct err
 static int from_disk(struct build *b, struct box *v, struct sha *s, struct error **err)
 {
 	_cleanup_free_ char *path = path_absolute(conf_text(&b->conf, "disk_image"));
-	_cleanup_buf_ struct buf head = BUF_INIT;
 	FILE *f;
 	char magic[4] = "";
 
