@@ -406,7 +406,7 @@ static int convert(struct build *b, size_t i, const char *to, struct error **err
 	_cleanup_strv_ struct strv argv = STRV_INIT;
 	const char *format = conf_text(&b->conf, "format");
 
-	if (!strcmp(format, "ovf") || !strcmp(format, "ova"))
+	if (!strcmp(b->b->c->type, "virtualbox-iso"))
 		format = "vmdk";
 	strv_addv(&argv, (const char *const[]){ "qemu-img", "convert", "-O", format, NULL });
 	if (conf_bool(&b->conf, "disk_compression") && strcmp(format, "raw"))
@@ -444,6 +444,16 @@ static int export_kernel(struct build *b, struct strv *files, struct error **err
 	return 0;
 }
 
+/* As the builder of Packer calls the disk; VirtualBox's is what its OVF would name. */
+static char *disk_name(const struct build *b, size_t i)
+{
+	const char *given = conf_text(&b->conf, "output_filename");
+
+	if (!strcmp(b->b->c->type, "virtualbox-iso"))
+		return xasprintf("%s-disk%03zu.vmdk", given && *given ? given : b->vm_name, i + 1);
+	return i ? xasprintf("%s-%zu", b->vm_name, i) : xstrdup(b->vm_name);
+}
+
 int box_export(struct build *b, struct strv *files, struct error **err)
 {
 	struct box *v = b->vm;
@@ -451,7 +461,7 @@ int box_export(struct build *b, struct strv *files, struct error **err)
 	if (file_mkdirs(b->out, 0755, err) < 0)
 		return -1;
 	for (size_t i = 0; i < v->ndisks; i++) {
-		_cleanup_free_ char *name = i ? xasprintf("%s-%zu", b->vm_name, i) : xstrdup(b->vm_name), *to = path_join(b->out, name);
+		_cleanup_free_ char *name = disk_name(b, i), *to = path_join(b->out, name);
 
 		ui_say(b->ui, b->name, "Writing %s...", to);
 		if (convert(b, i, to, err) < 0)
