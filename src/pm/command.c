@@ -235,7 +235,7 @@ static void print_unit(struct reply *r, const struct unit *u)
 	core_waits_for(&machine.core, u, why);
 	reply_data(r, "%s\t%s\t%s\t%s\t%d\t%u\t%llu\t%u\t%s", u->id, pm_state_name(u->state), u->up ? "up" : "down",
 		unit_type_names[u->type], u->pid > 0 ? (int)u->pid : 0, u->job,
-		(unsigned long long)(machine.now - u->since) / 1000, u->retries, why);
+		(unsigned long long)(machine.now - (u->since ? u->since : machine.began)) / 1000, u->retries, why);
 }
 
 static void run_list(struct reply *r, const struct command *c, const struct strv *words, struct error **err)

@@ -26,6 +26,8 @@
 
 #define TELL_SPAWNED 1
 #define TELL_EXITED 2
+#define KILL_SECONDS 20	   /* for processes to end that were killed */
+#define KILL_AGAIN_MS 50
 #define CRASHES 3	   /* in */
 #define CRASH_SECONDS 60 /* and it is given up */
 
@@ -182,17 +184,42 @@ static int start_machine(void)
 	return epoll_ctl(epfd, EPOLL_CTL_ADD, sock, &ev);
 }
 
+/* Until a process ends; not for ever, for what is adopted by us comes without a word. */
+static void await_an_end(void)
+{
+	struct signalfd_siginfo si;
+	struct epoll_event ev[16];
+	int n = epoll_wait(epfd, ev, 16, KILL_AGAIN_MS);
+
+	for (int i = 0; i < n; i++) {
+		int64_t what = (int64_t)ev[i].data.u64;
+
+		if (what >= 0 && what < (int64_t)nslots && slots[what].pidfd >= 0) {
+			close(slots[what].pidfd);
+			slots[what].pidfd = -1;
+		}
+	}
+	while (read(sigfd, &si, sizeof(si)) == sizeof(si))
+		;
+}
+
 /* Every child and grandchild that came to us, but the machine, until none is left. */
 static void kill_all(void)
 {
-	for (int round = 0; round < 2000; round++) {
-		struct timespec ms = { 0, round < 10 ? 1000000 : 10000000 };
-		int n = watch_kill_children(machine);
+	struct timespec now, end;
+
+	if (sock >= 0)
+		epoll_ctl(epfd, EPOLL_CTL_DEL, sock, NULL); /* what it still says is of no interest */
+	clock_gettime(CLOCK_MONOTONIC, &end);
+	end.tv_sec += KILL_SECONDS;
+	do {
 		pid_t pid;
+		int n;
 
 		while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
 			if (pid == machine)
 				machine = 0;
+		n = watch_kill_children(machine);
 		for (uint32_t i = 0; i < nslots; i++)
 			if (slots[i].used && slots[i].pidfd >= 0 && !(slots[i].flags & WIRE_GONE)) {
 				kill(-slots[i].pid, SIGKILL);
@@ -200,8 +227,9 @@ static void kill_all(void)
 			}
 		if (n == 0)
 			return;
-		nanosleep(&ms, NULL);
-	}
+		await_an_end();
+		clock_gettime(CLOCK_MONOTONIC, &now);
+	} while (now.tv_sec < end.tv_sec);
 	say("some processes cannot be killed");
 }
 
