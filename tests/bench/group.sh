@@ -57,7 +57,7 @@ printf 'PermitRootLogin yes\nStrictModes no\nHostKey /etc/ssh/host\n' >root/etc/
 ssh-keygen -q -t ed25519 -N '' -f root/etc/ssh/host
 tar -C root -cf root.tar .
 for n in a b c; do
-	"$croft" vm push root.tar "three/$n:/tmp/root.tar" && "$croft" group three run "$n" \
+	"$croft" vm push "three/$n" root.tar /tmp/root.tar && "$croft" group three run "$n" \
 		"tar -C / -xf /tmp/root.tar; rm /tmp/root.tar; grep -q ^sshd: /etc/passwd || echo sshd:x:74:74::/run/sshd:/bin/false >>/etc/passwd; chown -R 0:0 /run/sshd; chmod 755 /run/sshd; /usr/sbin/sshd" \
 		"cp -a /opt/big /opt/rsync" || exit 1
 done
