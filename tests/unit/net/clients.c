@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a gateway offers beside DHCP, asked by the programs that people have: dig, getent, upnpc. Skipped without root, or without them. */
+/* What a gateway offers beside DHCP, asked by the programs that people have: dig, getent, systemd-resolved, upnpc. Skipped without root, or without them. */
 #include "taps.h"
 
 #define ADDRESSED "busybox ip addr add 10.1.0.10/24 dev t0; busybox ip link set lo up; busybox ip route add default via 10.1.0.1; "
@@ -59,6 +59,19 @@ static void names_by_getent(void **state)
 	said("\nnobody\n");
 }
 
+/* With the gateway as its server and EDNS, as it asks by itself. */
+static void names_by_resolved(void **state)
+{
+	on_machine("/lib/systemd/systemd-resolved",
+		"unshare -m sh -c 'mount -t tmpfs t /mnt; mount -t tmpfs t /run; mkdir -p /run/systemd/resolve; chown 996:996 /run/systemd/resolve; "
+		"{ cat /etc/passwd; echo systemd-resolve:x:996:996::/:/bin/false; } >/mnt/p; mount --bind /mnt/p /etc/passwd; "
+		"printf \"[Resolve]\\nDNS=10.1.0.1\\nResolveUnicastSingleLabel=yes\\n\" >/mnt/c; mkdir -p /etc/systemd; touch /etc/systemd/resolved.conf; mount --bind /mnt/c /etc/systemd/resolved.conf; "
+		"/lib/systemd/systemd-resolved >/mnt/log 2>&1 & pid=$!; n=0; until dig +tries=1 +time=1 +short n1 @127.0.0.53 | grep -q 10.1 || [ $((n += 1)) = 20 ]; do sleep 0.2; done; "
+		"dig +tries=1 +short n1 @127.0.0.53; dig +tries=1 +short -x 10.1.0.11 @127.0.0.53; dig +tries=1 nobody.g.croft @127.0.0.53; cat /mnt/log; kill $pid'");
+	said("10.1.0.11\nn1.\n");
+	said("status: NXDOMAIN");
+}
+
 /* miniupnpc takes a router whose own address is private or reserved for one that is not connected: this one has a public one. */
 static void port_maps_by_upnp(void **state)
 {
@@ -85,6 +98,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(names_by_tcp, begin, wires_end),
 		cmocka_unit_test_setup_teardown(names_by_getent, begin, wires_end),
+		cmocka_unit_test_setup_teardown(names_by_resolved, begin, wires_end),
 		cmocka_unit_test_setup_teardown(port_maps_by_upnp, begin, wires_end),
 	};
 
