@@ -17,15 +17,17 @@ static int begin(void **state)
 
 static char out[65536];
 
-/* A shell's commands on a machine with an address; its status. Skips the test where it can't be done. */
+/* A shell's commands on a machine with an address; its status, -1: it can't be done here. */
 static int on_machine(const char *program, const char *commands)
 {
 	_cleanup_free_ char *there = xasprintf("command -v busybox >/dev/null && command -v %s >/dev/null", program), *text = xasprintf(ADDRESSED "%s", commands);
 	const char *argv[] = { "sh", "-c", text, NULL };
 	int fd = system(there) == 0 ? tap() : -1, status;
 
-	if (fd < 0)
-		skip();
+	if (fd < 0) {
+		tap_absent();
+		return -1;
+	}
 	status = tap_run(fd, argv, out, sizeof(out));
 	close(fd);
 	return status;
@@ -41,9 +43,13 @@ static void said(const char *text)
 
 static void names_by_tcp(void **state)
 {
-	assert_int_equal(on_machine("dig", "dig +tcp +short +tries=1 n1 @10.1.0.1; dig +tcp +short +tries=1 -x 10.1.0.11 @10.1.0.1; "
-					   "dig +tcp +tries=1 nobody.g.croft @10.1.0.1; dig +keepopen +tcp +short +tries=1 n0 @10.1.0.1 n1 @10.1.0.1"),
-		0);
+	int status;
+
+	status = on_machine("dig", "dig +tcp +short +tries=1 n1 @10.1.0.1; dig +tcp +short +tries=1 -x 10.1.0.11 @10.1.0.1; "
+					   "dig +tcp +tries=1 nobody.g.croft @10.1.0.1; dig +keepopen +tcp +short +tries=1 n0 @10.1.0.1 n1 @10.1.0.1");
+	if (status < 0)
+		return;
+	assert_int_equal(status, 0);
 	said("10.1.0.11\nn1.\n");
 	said("status: NXDOMAIN");
 	said("10.1.0.10\n10.1.0.11\n");
@@ -52,9 +58,13 @@ static void names_by_tcp(void **state)
 /* As the C library asks them. */
 static void names_by_getent(void **state)
 {
-	assert_int_equal(on_machine("getent", "unshare -m sh -c 'mount -t tmpfs t /mnt; echo nameserver 10.1.0.1 >/mnt/r; mount --bind /mnt/r /etc/resolv.conf; "
-					      "getent hosts n1; getent hosts 10.1.0.11; getent ahosts n1.g.croft; getent hosts nobody.g.croft || echo nobody'"),
-		0);
+	int status;
+
+	status = on_machine("getent", "unshare -m sh -c 'mount -t tmpfs t /mnt; echo nameserver 10.1.0.1 >/mnt/r; mount --bind /mnt/r /etc/resolv.conf; "
+					      "getent hosts n1; getent hosts 10.1.0.11; getent ahosts n1.g.croft; getent hosts nobody.g.croft || echo nobody'");
+	if (status < 0)
+		return;
+	assert_int_equal(status, 0);
 	said("10.1.0.11       n1\n10.1.0.11       n1\n");
 	said("\nnobody\n");
 }
@@ -62,12 +72,15 @@ static void names_by_getent(void **state)
 /* With the gateway as its server and EDNS, as it asks by itself. */
 static void names_by_resolved(void **state)
 {
-	on_machine("/lib/systemd/systemd-resolved",
+	int status = on_machine("/lib/systemd/systemd-resolved",
 		"unshare -m sh -c 'mount -t tmpfs t /mnt; mount -t tmpfs t /run; mkdir -p /run/systemd/resolve; chown 996:996 /run/systemd/resolve; "
 		"{ cat /etc/passwd; echo systemd-resolve:x:996:996::/:/bin/false; } >/mnt/p; mount --bind /mnt/p /etc/passwd; "
 		"printf \"[Resolve]\\nDNS=10.1.0.1\\nResolveUnicastSingleLabel=yes\\n\" >/mnt/c; mkdir -p /etc/systemd; touch /etc/systemd/resolved.conf; mount --bind /mnt/c /etc/systemd/resolved.conf; "
 		"/lib/systemd/systemd-resolved >/mnt/log 2>&1 & pid=$!; n=0; until dig +tries=1 +time=1 +short n1 @127.0.0.53 | grep -q 10.1 || [ $((n += 1)) = 20 ]; do sleep 0.2; done; "
 		"dig +tries=1 +short n1 @127.0.0.53; dig +tries=1 +short -x 10.1.0.11 @127.0.0.53; dig +tries=1 nobody.g.croft @127.0.0.53; cat /mnt/log; kill $pid'");
+
+	if (status < 0)
+		return;
 	said("10.1.0.11\nn1.\n");
 	said("status: NXDOMAIN");
 }
@@ -75,11 +88,15 @@ static void names_by_resolved(void **state)
 /* miniupnpc takes a router whose own address is private or reserved for one that is not connected: this one has a public one. */
 static void port_maps_by_upnp(void **state)
 {
+	int status;
+
 	/* 8080 of the router leads here; the neighbour's, and that of the configuration, can't be taken. */
-	assert_int_equal(on_machine("upnpc", "u='upnpc -u http://10.1.0.1:5000/igd.xml'; upnpc -s; $u -e 'my web' -a 10.1.0.10 80 8080 TCP 600; "
+	status = on_machine("upnpc", "u='upnpc -u http://10.1.0.1:5000/igd.xml'; upnpc -s; $u -e 'my web' -a 10.1.0.10 80 8080 TCP 600; "
 					     "$u -a 10.1.0.10 53 53 UDP; $u -l; $u -a 10.1.0.11 81 8081 TCP; $u -a 10.1.0.10 443 443 TCP; "
-					     "$u -d 8080 TCP; $u -d 443 TCP; echo; echo again; $u -l"),
-		0);
+					     "$u -d 8080 TCP; $u -d 443 TCP; echo; echo again; $u -l");
+	if (status < 0)
+		return;
+	assert_int_equal(status, 0);
 	said("ExternalIPAddress = 11.0.113.9");
 	said("external 11.0.113.9:8080 TCP is redirected to internal 10.1.0.10:80");
 	said("TCP  8080->10.1.0.10:80    'my web' ''");

@@ -19,8 +19,10 @@ static void udhcpc_gets_it_all(void **state)
 	char out[4096];
 	int fd = system("busybox udhcpc --help >/dev/null 2>&1") == 0 ? tap() : -1;
 
-	if (fd < 0)
-		skip();
+	if (fd < 0) {
+		tap_absent();
+		return;
+	}
 	assert_ok(file_writef(script, 0700, &e, "#!/bin/sh\n[ \"$1\" = bound ] && echo \"<$ip $subnet $router $dns $ntpsrv $domain $mtu $staticroutes>\"\nexit 0\n"), e);
 	assert_int_equal(tap_run(fd, argv, out, sizeof(out)), 0);
 	if (!strstr(out, "<10.1.0.10 255.255.255.0 10.1.0.1 10.1.0.1 10.1.0.3 x.test 1400 10.9.0.0/16 10.1.0.7 0.0.0.0/0 10.1.0.1>"))
@@ -37,8 +39,10 @@ static void dhclient_gets_its_address(void **state)
 	char out[8192];
 	int fd = system("command -v dhclient >/dev/null") == 0 ? tap() : -1;
 
-	if (fd < 0)
-		skip();
+	if (fd < 0) {
+		tap_absent();
+		return;
+	}
 	assert_ok(file_writef(conf, 0600, &e, "request subnet-mask, routers, domain-name-servers;\n"), e);
 	/* It stays as a daemon would: its script ends it when it is bound. */
 	assert_ok(file_writef(script, 0700, &e,
