@@ -20,6 +20,9 @@
 #define SILENT(n, t) { n, t, KEY_SILENT, NULL, NULL, NULL }
 #define REFUSED(n, t, why) { n, t, KEY_REFUSED, NULL, NULL, why }
 
+#define NO_WINDOW "the machine shows itself by `croft vm display`, on a socket that only you can open"
+#define NO_VBOX "it is a matter of VirtualBox, and QEMU builds the machine"
+
 #define BUILD_FIELDS                                                                                                                \
 	"ID", "Host", "Port", "User", "Password", "ConnType", "PackerRunUUID", "PackerHTTPIP", "PackerHTTPPort", "PackerHTTPAddr",  \
 		"SSHPublicKey", "SSHPrivateKey", "WinRMPassword"
@@ -45,8 +48,12 @@ static const struct key ssh_keys[] = {
 	TEXT("communicator", NULL), DURATION("pause_before_connecting", NULL), TEXT("ssh_host", NULL), NUMBER("ssh_port", "22"),
 	TEXT("ssh_username", NULL), TEXT("ssh_password", NULL), TEXT("ssh_private_key_file", NULL), BOOL("ssh_pty"),
 	DURATION("ssh_timeout", NULL), NUMBER("ssh_handshake_attempts", NULL), BOOL("ssh_agent_auth"),
-	TEXT("ssh_file_transfer_method", "scp"), DURATION("ssh_read_write_timeout", NULL), DURATION("ssh_keep_alive_interval", "5s"),
-	BOOL("ssh_clear_authorized_keys"), TEXT("temporary_key_pair_type", NULL), NUMBER("temporary_key_pair_bits", NULL),
+	IGNORED("ssh_file_transfer_method", KEY_TEXT, "files go by SFTP, or by cat where there is none"),
+	IGNORED("ssh_read_write_timeout", KEY_DURATION, "a connection is waited for as long as it lives"),
+	IGNORED("ssh_keep_alive_interval", KEY_DURATION, "the connection does not leave this host"),
+	IGNORED("ssh_clear_authorized_keys", KEY_BOOL, "the guest's keys stay as they are"),
+	IGNORED("temporary_key_pair_type", KEY_TEXT, "croft makes an Ed25519 key"),
+	IGNORED("temporary_key_pair_bits", KEY_NUMBER, "croft makes an Ed25519 key"),
 	SILENT("temporary_key_pair_name", KEY_TEXT), SILENT("ssh_disable_agent_forwarding", KEY_BOOL),
 	IGNORED("ssh_keypair_name", KEY_TEXT, "it names keys of clouds"),
 	IGNORED("ssh_certificate_file", KEY_TEXT, "croft logs in by key or password"), LIST("ssh_ciphers", NULL),
@@ -75,7 +82,7 @@ static const struct key media_keys[] = {
 	TEXT("iso_url", NULL), LIST("iso_urls", NULL), TEXT("iso_checksum", NULL), TEXT("iso_target_path", NULL),
 	TEXT("iso_target_extension", "iso"), BOOL("iso_skip_cache"), LATE("boot_command", KEY_LIST, NULL, boot_fields),
 	LATE("boot_steps", KEY_LISTS, NULL, boot_fields), DURATION("boot_wait", "10s"), DURATION("boot_key_interval", NULL),
-	DURATION("boot_keygroup_interval", NULL), TEXT("http_directory", NULL), MAP("http_content"), NUMBER("http_port_min", "8000"),
+	IGNORED("boot_keygroup_interval", KEY_DURATION, "keys are sent one by one, at boot_key_interval"), TEXT("http_directory", NULL), MAP("http_content"), NUMBER("http_port_min", "8000"),
 	NUMBER("http_port_max", "9000"), TEXT("http_bind_address", NULL),
 	IGNORED("http_interface", KEY_TEXT, "the guest reaches the server through its gateway"),
 	IGNORED("http_network_protocol", KEY_TEXT, "it is TCP over IPv4"), LIST("floppy_files", NULL), LIST("floppy_dirs", NULL),
@@ -85,15 +92,17 @@ static const struct key media_keys[] = {
 };
 
 static const struct key qemu_keys[] = {
-	BOOL("disk_image"), BOOL("use_backing_file"), TEXT("disk_size", "40960M"), LIST("disk_additional_size", NULL), BOOL("skip_resize_disk"),
+	BOOL("disk_image"), IGNORED("use_backing_file", KEY_BOOL, "what is written stands by itself"), TEXT("disk_size", "40960M"), LIST("disk_additional_size", NULL), BOOL("skip_resize_disk"),
 	TEXT("disk_interface", "virtio"), TEXT("disk_cache", "writeback"), TEXT("disk_discard", "ignore"),
 	IGNORED("disk_detect_zeroes", KEY_TEXT, "croft leaves it off"), TEXT("cdrom_interface", ""), TEXT("machine_type", "pc"),
 	NUMBER("sockets", NULL), NUMBER("cores", NULL), NUMBER("threads", NULL), TEXT("cpu_model", ""), TEXT("vga", ""), BOOL("efi_boot"),
-	TEXT("efi_firmware_code", NULL), TEXT("efi_firmware_vars", NULL), BOOL("efi_drop_efivars"), TEXT("firmware", NULL), BOOL("use_pflash"),
+	TEXT("efi_firmware_code", NULL), TEXT("efi_firmware_vars", NULL),
+	IGNORED("efi_drop_efivars", KEY_BOOL, "no efivars.fd is written"), TEXT("firmware", NULL), BOOL("use_pflash"),
 	BOOL("vtpm"), REFUSED("use_tpm1", KEY_BOOL, "croft's TPM is a TPM 2.0"), IGNORED("tpm_device_type", KEY_TEXT, "croft takes the one that fits the machine"),
 	TEXT("net_device", "virtio-net"), REFUSED("net_bridge", KEY_TEXT, "a bridge needs root; the machine has the user network"),
-	TEXT("display", NULL), BOOL("use_default_display"), TEXT("vnc_bind_address", "127.0.0.1"), NUMBER("vnc_port_min", "5900"),
-	NUMBER("vnc_port_max", "6000"), IGNORED("vnc_use_password", KEY_BOOL, "the display is on a socket that only you can open"),
+	IGNORED("display", KEY_TEXT, NO_WINDOW), IGNORED("use_default_display", KEY_BOOL, NO_WINDOW),
+	IGNORED("vnc_bind_address", KEY_TEXT, NO_WINDOW), IGNORED("vnc_port_min", KEY_NUMBER, NO_WINDOW),
+	IGNORED("vnc_port_max", KEY_NUMBER, NO_WINDOW), IGNORED("vnc_use_password", KEY_BOOL, "the display is on a socket that only you can open"),
 	IGNORED("vnc_password", KEY_TEXT, "the display is on a socket that only you can open"), BOOL("disable_vnc"), SILENT("qmp_enable", KEY_BOOL),
 	IGNORED("qmp_socket_path", KEY_TEXT, "`croft vm qemu` shows the machine's monitor"), TEXT("qemu_binary", "qemu-system-x86_64"),
 	LATE("qemuargs", KEY_LISTS, NULL, args_fields), IGNORED("qemu_img_args", KEY_MAP, "croft calls qemu-img in its own way"), END,
@@ -106,13 +115,13 @@ static const struct key vbox_keys[] = {
 	SILENT("audio_controller", KEY_TEXT), SILENT("mouse", KEY_TEXT), SILENT("keyboard", KEY_TEXT), SILENT("gfx_controller", KEY_TEXT),
 	SILENT("gfx_vram_size", KEY_NUMBER), SILENT("gfx_accelerate_3d", KEY_BOOL), SILENT("gfx_efi_resolution", KEY_TEXT),
 	TEXT("nic_type", "82540EM"), TEXT("chipset", "piix3"), TEXT("firmware", "bios"), TEXT("rtc_time_base", "UTC"),
-	SILENT("nested_virt", KEY_BOOL), TEXT("output_filename", NULL), LIST("export_opts", NULL),
+	SILENT("nested_virt", KEY_BOOL), TEXT("output_filename", NULL), IGNORED("export_opts", KEY_LIST, NO_VBOX),
 	LATE("vboxmanage", KEY_LISTS, NULL, vbox_fields), LATE("vboxmanage_post", KEY_LISTS, NULL, vbox_fields),
 	SILENT("virtualbox_version_file", KEY_TEXT), TEXT("guest_additions_mode", "upload"),
 	LATE("guest_additions_path", KEY_TEXT, NULL, version_fields), LATE("guest_additions_url", KEY_TEXT, NULL, version_fields),
-	SILENT("guest_additions_sha256", KEY_TEXT), SILENT("guest_additions_interface", KEY_TEXT), BOOL("bundle_iso"), BOOL("keep_registered"),
-	BOOL("skip_export"), SILENT("vrdp_bind_address", KEY_TEXT), SILENT("vrdp_port_min", KEY_NUMBER), SILENT("vrdp_port_max", KEY_NUMBER),
-	BOOL("acpi_shutdown"), BOOL("disable_shutdown"), DURATION("post_shutdown_delay", "2s"), END,
+	SILENT("guest_additions_sha256", KEY_TEXT), SILENT("guest_additions_interface", KEY_TEXT), IGNORED("bundle_iso", KEY_BOOL, NO_VBOX),
+	IGNORED("keep_registered", KEY_BOOL, NO_VBOX), IGNORED("skip_export", KEY_BOOL, NO_VBOX), SILENT("vrdp_bind_address", KEY_TEXT), SILENT("vrdp_port_min", KEY_NUMBER), SILENT("vrdp_port_max", KEY_NUMBER),
+	BOOL("acpi_shutdown"), IGNORED("disable_shutdown", KEY_BOOL, NO_VBOX), DURATION("post_shutdown_delay", "2s"), END,
 };
 
 /* ---- provisioners and post-processors ---- */
