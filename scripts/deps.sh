@@ -10,7 +10,7 @@ libfyaml-dev libjansson-dev libslirp-dev libexpat1-dev libglib2.0-dev libcmocka-
 libarchive-dev libcurl4-openssl-dev libssl-dev libzstd-dev libssh-dev
 libdeflate-dev libxml2-utils skopeo umoci crun squashfs-tools erofs-utils grub-common grub-pc-bin grub-efi-amd64-bin
 qemu-system-x86 qemu-utils ipxe-qemu ovmf
-busybox-static debian-archive-keyring ca-certificates gpgv gpg
+busybox-static debian-archive-keyring ca-certificates gpgv gpg gpg-agent
 e2fsprogs libext2fs-dev libfdisk-dev mmdebstrap uidmap dosfstools mtools xorriso xz-utils jq openssh-client openssh-server
 "
 # Other compilers, checkers and clients that tests set beside croft.

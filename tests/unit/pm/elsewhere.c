@@ -175,7 +175,7 @@ static void mounts(void **state)
 	live_new(&l);
 	if (shell(&l, "mkdir m lo && mount -t tmpfs x m && umount m && mke2fs -V 2>/dev/null && [ -e /dev/loop-control ]") != 0) {
 		live_end(&l);
-		skip(); /* root, and a kernel that has them */
+		skip_test("needs root, and a kernel with loop devices");
 	}
 	live_start(&l, NULL, NULL);
 	assert_int_equal(shell(&l, "echo low >lo/f; truncate -s 4M fs; mke2fs -q -F -d lo fs; d=$PWD; "

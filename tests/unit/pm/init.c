@@ -106,6 +106,8 @@ static int inside(struct machine *m, const char *command)
 
 	snprintf(pid, sizeof(pid), "%d", (int)m->init);
 	r = proc_run(argv, 30000, NULL, NULL, &err);
+	if (r < 0)
+		print_message("%s: %s\n", command, err->msg);
 	error_clear(&err);
 	return r;
 }
@@ -137,7 +139,7 @@ static void units_live_and_end_with_it(void **state)
 	struct machine m;
 
 	if (!boot(&m, "mount -t tmpfs -o ro,size=4k t /var/opt &&"))
-		skip();
+		skip_test("needs root and namespaces");
 	read_until(&m, "home /var/opt/pm cannot be used"); /* read-only: it says so, and goes on */
 	until(&m, "test -S /run/pm/socket");
 	assert_int_equal(inside(&m, IN "unit s run='sleep 1000' && " IN "start s && " IN "list | grep -q 's.*RUNNING'"), 0);
@@ -148,7 +150,8 @@ static void units_live_and_end_with_it(void **state)
 	/* An orphan is reaped. */
 	assert_int_equal(inside(&m, "sh -c 'sleep 0.05 & exec true'; sleep 0.3; ! grep -s '^State:.Z' /proc/[0-9]*/status"), 0);
 	assert_int_equal(inside(&m, IN "unit t run='sh -c \"trap \\\"echo >/run/told\\\" TERM; sleep 1000 & wait\"' && " IN "start t"), 0);
-	assert_int_equal(inside(&m, PM_PROGRAM " power off"), 0);
+	/* What asks for the end may be ended before it can say that it was heard. */
+	inside(&m, PM_PROGRAM " power off");
 	read_until(&m, "power off: stopping the units");
 	ended(&m);
 }
@@ -158,7 +161,7 @@ static void nothing_works(void **state)
 	struct machine m;
 
 	if (!boot(&m, "mount -t tmpfs -o ro t /var/opt && mount -o remount,ro t /run &&"))
-		skip();
+		skip_test("needs root and namespaces");
 	read_until(&m, "/run/pm cannot be used either");
 	read_until(&m, "pm.shell on the kernel's command line");
 	assert_int_equal(kill(m.init, 0), 0); /* stays */

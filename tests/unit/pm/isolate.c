@@ -118,11 +118,11 @@ static void assert_refused(const struct result *r, const char *part)
 	if (r->planned != -1 || !strstr(r->why, part))
 		fail_msg("planned %d: '%s'; wanted '%s'", r->planned, r->why, part);
 }
-static void need_root(void)
-{
-	if (geteuid() != 0)
-		skip();
-}
+#define need_root()                          \
+	do {                                 \
+		if (geteuid() != 0)          \
+			skip_test("needs root"); \
+	} while (0)
 
 static void keys_are_checked(void **state)
 {
@@ -383,7 +383,7 @@ static void namespaces_as_root(void **state)
 static void namespaces_as_a_user(void **state)
 {
 	if (geteuid() != 0 || SH(NOBODY, ":", "namespaces", "user")->f.code)
-		skip(); /* this system allows no user namespaces to ordinary users */
+		skip_test("this system allows no user namespaces to ordinary users");
 	namespaces_for(NOBODY);
 	assert_said(SH(NOBODY, "id -u", "namespaces", "user", "uid-map", "77:65534:1"), "77\n");
 }

@@ -182,7 +182,7 @@ static void full_disk(void **state)
 	live_new(&l);
 	if (!tiny_home(&l)) {
 		live_end(&l);
-		skip();
+		skip_test("needs a small file system of its own");
 	}
 	live_start(&l, NULL, NULL);
 	assert_int_equal(PM(&l, "unit", "a", "run=sleep 1000", "restart=always"), 0);
@@ -224,7 +224,7 @@ static void read_only_home(void **state)
 	live_new(&l);
 	if (!tiny_home(&l)) {
 		live_end(&l);
-		skip();
+		skip_test("needs a small file system of its own");
 	}
 	live_start(&l, NULL, NULL);
 	assert_int_equal(PM(&l, "unit", "a", "run=sleep 1000", "restart=always"), 0);
