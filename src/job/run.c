@@ -100,7 +100,7 @@ static int failed(const struct job_work *w, struct error **err)
 	} else {
 		int waited = machine_state(rescue_machine(w->rescue)) == MACHINE_RUNNING;
 
-		end = waited ? NULL : machine_last_end(rescue_machine(w->rescue));
+		end = waited ? NULL : rescue_last_end(w->rescue);
 		error_wrap(err, "job %s: the rescue system has %s%s%s", w->job->name, waited ? "let go of it" : "ended before it",
 			end ? ": QEMU " : "", end ? end : "");
 	}

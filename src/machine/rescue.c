@@ -14,6 +14,7 @@
 #include <string.h>
 
 #define ASK_MS 10000
+#define NOTED_MS 3000 /* for its helper to note its end */
 
 /* The rescue system as a machine, to be left as it is; NULL: its folder cannot be made. err NULL: it is not made. */
 static struct rescue *rescue_at(const struct machine *m, struct error **err)
@@ -206,6 +207,11 @@ int rescue_start(struct rescue *r, struct machine *m, const struct rescue_opts *
 		return error_wrap(err, "rescue system");
 	r->keep = o->keep;
 	return 0;
+}
+
+char *rescue_last_end(const struct rescue *r)
+{
+	return machine_wait_end(r->m, NOTED_MS) > 0 ? machine_last_end(r->m) : NULL;
 }
 
 void rescue_explain(const struct rescue *r, struct error **err)

@@ -56,6 +56,8 @@ int rescue_wait(struct rescue *r, struct error **err);
 /* Its end as machine.h has it: machine_agent, machine_last_end, machine_console_tail and the like take it. */
 struct machine *rescue_machine(struct rescue *r);
 unsigned rescue_ssh_port(const struct rescue *r); /* of this host; 0: none */
+/* How it ended, once that is noted; NULL: it has not. New. */
+char *rescue_last_end(const struct rescue *r);
 /* Adds the last lines of its logs to the error. */
 void rescue_explain(const struct rescue *r, struct error **err);
 /* Ends it in order: switches it off, kills it after timeout_ms. For what does not answer 0. Frees. Removes what was to be thrown away. */
