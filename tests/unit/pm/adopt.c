@@ -43,7 +43,6 @@ static void watcher_of(struct live *l)
 
 static void it_begins_and_ends_with_its_units(void **state)
 {
-	_cleanup_buf_ struct buf out = BUF_INIT;
 	struct live l;
 	pid_t a, b, m, now;
 
