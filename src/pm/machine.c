@@ -367,24 +367,15 @@ static void forget_ended(void)
 	}
 }
 
-/* How long --until-idle still waits for its first unit; 0: no longer, or there was one. */
-static uint64_t patience(void)
-{
-	uint64_t waited = machine.now - machine.began;
-
-	machine.had_unit |= machine.core.live != 0;
-	return machine.had_unit || waited >= IDLE_AFTER_MS ? 0 : IDLE_AFTER_MS - waited;
-}
-
 /* Nothing to supervise, nobody who may bring something, and time enough for the first to come. */
 static bool idle(void)
 {
-	uint64_t wait = patience();
-
-	if (!machine.until_idle || server_has_clients())
+	if (!machine.until_idle)
+		return false;
+	if (server_has_clients())
 		return false;
 	forget_ended();
-	return !machine.core.live && !wait;
+	return !machine.core.live && machine.now - machine.began >= IDLE_AFTER_MS;
 }
 
 /* All is down and we are asked to end. */
@@ -401,8 +392,8 @@ static void loop(void)
 		uint64_t now = clock_ms();
 		int wait = -1, n;
 
-		if (machine.until_idle && patience())
-			wait = (int)patience();
+		if (machine.until_idle && !machine.core.live && machine.now - machine.began < IDLE_AFTER_MS)
+			wait = (int)(IDLE_AFTER_MS - (machine.now - machine.began));
 		else if (machine.ntimers)
 			wait = machine.timers[0].due <= now ? 0 :
 				machine.timers[0].due - now > 1000000 ? 1000000 : (int)(machine.timers[0].due - now);

@@ -56,7 +56,6 @@ struct machine {
 	const char *init_stream; /* or NULL */
 	bool kill_on_fatal;
 	bool until_idle; /* see main_options */
-	bool had_unit;	 /* there was one to supervise */
 	int sock, epfd, notify_fd;
 	uint32_t nsocket_units; /* defined ones of type socket */
 	struct timer *timers;
