@@ -1,156 +1,31 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "image/fsread.h"
+#include "image/extio.h"
 
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/mem.h"
 
 #include <errno.h>
-#include <ext2fs/ext2fs.h>
 #include <libfdisk/libfdisk.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define LINE (64u << 10) /* read at a time and kept: tables and folders are read in small pieces */
-#define LINES 256u
 #define TABLE (1u << 20) /* where partition tables lie */
 #define PIECE (256u << 10)
 #define DEPTH_MAX 256
 
 struct fsread {
-	const struct fsread_disk *d;
-	uint64_t start;
+	struct extio io;
 	ext2_filsys fs;
-	struct {
-		uint64_t at; /* plus one; 0: empty */
-		uint32_t len;
-		char *data;
-	} line[LINES];
-	struct error *err; /* of the disk, which libext2fs can't carry */
-};
-
-/* libext2fs opens by name; this is whom it means. */
-static __thread struct fsread *opening;
-
-static int read_line(struct fsread *f, uint64_t at, const char **p, uint32_t *len)
-{
-	size_t i = at / LINE % LINES;
-
-	if (f->line[i].at != at + 1) {
-		uint64_t left = f->d->size > at ? f->d->size - at : 0;
-
-		if (!f->line[i].data)
-			f->line[i].data = xmalloc(LINE);
-		f->line[i].at = 0;
-		f->line[i].len = left < LINE ? (uint32_t)left : LINE;
-		error_clear(&f->err);
-		if (f->line[i].len && f->d->read(f->d->arg, f->line[i].data, f->line[i].len, at, &f->err) < 0)
-			return -1;
-		f->line[i].at = at + 1;
-	}
-	*p = f->line[i].data;
-	*len = f->line[i].len;
-	return 0;
-}
-
-static int read_at(struct fsread *f, void *p, size_t n, uint64_t at)
-{
-	while (n) {
-		uint64_t base = at / LINE * LINE;
-		const char *line;
-		uint32_t len;
-		size_t skip = (size_t)(at - base), take;
-
-		if (read_line(f, base, &line, &len) < 0 || len <= skip)
-			return -1;
-		take = len - skip < n ? len - skip : n;
-		memcpy(p, line + skip, take);
-		p = (char *)p + take;
-		at += take;
-		n -= take;
-	}
-	return 0;
-}
-
-static errcode_t io_open(const char *name, int flags, io_channel *channel)
-{
-	extern struct struct_io_manager fsread_io;
-	io_channel c = xcalloc(1, sizeof(*c));
-
-	c->magic = EXT2_ET_MAGIC_IO_CHANNEL;
-	c->manager = &fsread_io;
-	c->name = xstrdup(name);
-	c->block_size = 1024;
-	c->refcount = 1;
-	c->private_data = opening;
-	*channel = c;
-	return 0;
-}
-
-static errcode_t io_close(io_channel c)
-{
-	if (--c->refcount > 0)
-		return 0;
-	free(c->name);
-	free(c);
-	return 0;
-}
-
-static errcode_t io_blksize(io_channel c, int size)
-{
-	c->block_size = size;
-	return 0;
-}
-
-/* count: blocks, or when negative bytes. */
-static errcode_t io_read64(io_channel c, unsigned long long block, int count, void *data)
-{
-	struct fsread *f = c->private_data;
-	size_t n = count < 0 ? (size_t)-count : (size_t)count * (size_t)c->block_size;
-
-	return read_at(f, data, n, f->start + block * (unsigned)c->block_size) < 0 ? EXT2_ET_SHORT_READ : 0;
-}
-
-static errcode_t io_read(io_channel c, unsigned long block, int count, void *data)
-{
-	return io_read64(c, block, count, data);
-}
-
-static errcode_t io_write64(io_channel c, unsigned long long block, int count, const void *data)
-{
-	return EXT2_ET_RO_FILSYS;
-}
-
-static errcode_t io_write(io_channel c, unsigned long block, int count, const void *data)
-{
-	return EXT2_ET_RO_FILSYS;
-}
-
-static errcode_t io_flush(io_channel c)
-{
-	return 0;
-}
-
-extern struct struct_io_manager fsread_io;
-struct struct_io_manager fsread_io = {
-	.magic = EXT2_ET_MAGIC_IO_MANAGER,
-	.name = "croft",
-	.open = io_open,
-	.close = io_close,
-	.set_blksize = io_blksize,
-	.read_blk = io_read,
-	.write_blk = io_write,
-	.flush = io_flush,
-	.read_blk64 = io_read64,
-	.write_blk64 = io_write64,
 };
 
 static int failed(struct fsread *f, const char *what, errcode_t code, struct error **err)
 {
-	if (f->err)
-		return error_move(err, &f->err);
+	if (f->io.err)
+		return error_move(err, &f->io.err);
 	return error_set(err, code == EXT2_ET_FILE_NOT_FOUND ? ERR_NOT_FOUND : ERR_FAILED, "%s: %s", what, error_message(code));
 }
 
@@ -219,10 +94,8 @@ struct fsread *fsread_open(const struct fsread_disk *d, uint64_t start, struct e
 	struct fsread *f = xcalloc(1, sizeof(*f));
 	errcode_t code;
 
-	f->d = d;
-	f->start = start;
-	opening = f;
-	code = ext2fs_open("disk", EXT2_FLAG_64BITS | EXT2_FLAG_SOFTSUPP_FEATURES, 0, 0, &fsread_io, &f->fs);
+	f->io = (struct extio){ .read = d->read, .arg = d->arg, .size = d->size, .start = start };
+	code = extio_open(&f->io, "disk", EXT2_FLAG_64BITS | EXT2_FLAG_SOFTSUPP_FEATURES, &f->fs);
 	if (!code)
 		return f;
 	failed(f, "file system", code, err);
@@ -236,9 +109,7 @@ void fsread_close(struct fsread *f)
 		return;
 	if (f->fs)
 		ext2fs_close_free(&f->fs);
-	for (size_t i = 0; i < LINES; i++)
-		free(f->line[i].data);
-	error_clear(&f->err);
+	extio_clear(&f->io);
 	free(f);
 }
 
@@ -362,5 +233,5 @@ int fsread_same(struct fsread *a, uint32_t ino_a, struct fsread *b, uint32_t ino
 		ext2fs_file_close(fa);
 	if (fb)
 		ext2fs_file_close(fb);
-	return code ? failed(a->err ? a : b, "file", code, err) : same;
+	return code ? failed(a->io.err ? a : b, "file", code, err) : same;
 }

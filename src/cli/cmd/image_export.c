@@ -18,6 +18,7 @@ static const struct opt export_opts[] = {
 	{ 0, "as-is", OPT_FLAG, NULL, "Roots: with machine-id, host keys, devices and /boot", NULL },
 	{ 0, "cmd", OPT_LIST, "WORD", "oci: a word of the command that runs by default; again for the next; default /bin/sh", NULL },
 	{ 0, "env", OPT_LIST, "NAME=VALUE", "oci: a variable of its environment; may be given again", NULL },
+	{ 0, "change", OPT_LIST, "LINE", "oci: a line as Dockerfiles have it, 'ENTRYPOINT [\"/bin/x\"]', 'EXPOSE 80'; may be given again", NULL },
 	{ 'f', "force", OPT_FLAG, NULL, "Replace OUT when it is there", NULL },
 	{ 0, "dry-run", OPT_FLAG, NULL, "Only say what would be made", NULL },
 	OPT_END,

@@ -26,6 +26,7 @@ static int run(const struct cmd_args *a, const char *what, struct error **err)
 		.as_is = arg_flag(a, "as-is"),
 		.env = arg_list(a, "env"),
 		.cmd = arg_list(a, "cmd"),
+		.changes = arg_list(a, "change"),
 		.force = arg_flag(a, "force"),
 		.dry_run = arg_flag(a, "dry-run"),
 	};

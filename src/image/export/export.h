@@ -28,9 +28,12 @@ struct image_export_opts {
 	bool as_is;		    /* nothing is left out, no identity taken away */
 	/* OCI */
 	const struct strv *env, *cmd; /* "A=b"; may be NULL */
+	const struct strv *changes;   /* lines of a Dockerfile (changes.h); may be NULL */
 };
 /* what: an image's name or a file. out: a file, or "-". */
 int image_export(const char *what, const char *out, const struct image_export_opts *o, struct error **err);
+/* The names that a container's image archive, as image_export writes it, has besides or instead: "REPOSITORY:TAG"; replaced whole. */
+int image_retag(const char *file, const struct strv *names, bool add, struct error **err);
 /* The names of all formats, "raw|qcow2|...". */
 #define IMAGE_EXPORT_FORMATS "raw|qcow2|vmdk|vdi|vhd|vhdx|ova|oci|tar|squashfs|erofs|iso|netboot"
 

@@ -1,32 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Reading an ext2, 3 or 4 in any disk that croft can read, by libext2fs with an io manager of our own. Nothing is written. */
+/* Reading an ext2, 3 or 4 in any disk that croft can read, by libext2fs. Nothing is written. */
 #include "base/cleanup.h"
 #include "base/intr.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include "image/export/root.h"
+#include "image/extio.h"
 
-#include <ext2fs/ext2fs.h>
 #include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #define SUPER 1024 /* offset of the superblock */
 #define MAGIC_AT (SUPER + 56)
-#define LINE ((size_t)64 << 10) /* of the cache */
-#define LINES 64
 #define RUN_MAX ((size_t)1 << 20)
 
-struct line {
-	uint64_t at; /* UINT64_MAX: empty */
-	char *p;
-};
 struct extfs {
 	struct origin *s;
 	uint64_t offset;
 	ext2_filsys fs;
-	struct line lines[LINES];
-	struct error *failure; /* of reading the disk */
+	struct extio io;
 	struct map links;      /* inode -> first path */
 	/* the file that is being read */
 	ext2_ino_t ino;
@@ -35,118 +28,12 @@ struct extfs {
 	ext2_file_t inlined;
 };
 
-/* ext2fs_open2 gives its io manager nothing but a name. */
-static _Thread_local struct extfs *opening;
-
-/* ---- io manager ---- */
-
-static struct line *cached(struct extfs *x, uint64_t at)
-{
-	struct line *l = &x->lines[at / LINE % LINES];
-	uint64_t left = x->s->size - at;
-
-	if (l->at == at)
-		return l;
-	if (!l->p)
-		l->p = xmalloc(LINE);
-	l->at = UINT64_MAX;
-	if (at >= x->s->size)
-		return NULL;
-	if (origin_read(x->s, l->p, left < LINE ? (size_t)left : LINE, at, x->failure ? &(struct error *){ NULL } : &x->failure) < 0)
-		return NULL;
-	l->at = at;
-	return l;
-}
-
-static errcode_t read_bytes(struct extfs *x, uint64_t at, size_t n, char *p)
-{
-	if (at > x->s->size || x->s->size - at < n)
-		return EXT2_ET_SHORT_READ;
-	while (n) {
-		size_t in = at % LINE, part = LINE - in < n ? LINE - in : n;
-		const struct line *l = cached(x, at - in);
-
-		if (!l)
-			return EXT2_ET_SHORT_READ;
-		memcpy(p, l->p + in, part);
-		p += part;
-		at += part;
-		n -= part;
-	}
-	return 0;
-}
-
-static errcode_t io_open(const char *name, int flags, io_channel *ret);
-static errcode_t io_close(io_channel c)
-{
-	if (--c->refcount > 0)
-		return 0;
-	free(c->name);
-	free(c);
-	return 0;
-}
-static errcode_t io_blksize(io_channel c, int size)
-{
-	c->block_size = size;
-	return 0;
-}
-static errcode_t io_read64(io_channel c, unsigned long long block, int count, void *p)
-{
-	struct extfs *x = c->private_data;
-	size_t n = count < 0 ? (size_t)-count : (size_t)count * (size_t)c->block_size;
-
-	return read_bytes(x, x->offset + block * (unsigned)c->block_size, n, p);
-}
-static errcode_t io_read(io_channel c, unsigned long block, int count, void *p)
-{
-	return io_read64(c, block, count, p);
-}
-static errcode_t io_write64(io_channel c, unsigned long long block, int count, const void *p)
-{
-	return EXT2_ET_RO_FILSYS;
-}
-static errcode_t io_write(io_channel c, unsigned long block, int count, const void *p)
-{
-	return EXT2_ET_RO_FILSYS;
-}
-static errcode_t io_flush(io_channel c)
-{
-	return 0;
-}
-
-static struct struct_io_manager manager = {
-	.magic = EXT2_ET_MAGIC_IO_MANAGER,
-	.name = "croft",
-	.open = io_open,
-	.close = io_close,
-	.set_blksize = io_blksize,
-	.read_blk = io_read,
-	.write_blk = io_write,
-	.flush = io_flush,
-	.read_blk64 = io_read64,
-	.write_blk64 = io_write64,
-};
-
-static errcode_t io_open(const char *name, int flags, io_channel *ret)
-{
-	io_channel c = xcalloc(1, sizeof(*c));
-
-	c->magic = EXT2_ET_MAGIC_IO_CHANNEL;
-	c->manager = &manager;
-	c->name = xstrdup(name);
-	c->block_size = 1024;
-	c->refcount = 1;
-	c->private_data = opening;
-	*ret = c;
-	return 0;
-}
-
 /* ---- open and close ---- */
 
 static int failed(struct extfs *x, errcode_t code, const char *path, struct error **err)
 {
-	if (x->failure)
-		return error_move(err, &x->failure);
+	if (x->io.err)
+		return error_move(err, &x->io.err);
 	return error_set(err, ERR_FAILED, "%s: /%s: its ext4 is damaged: %s", x->s->what, path, error_message(code));
 }
 
@@ -155,6 +42,11 @@ bool extfs_has(struct extfs *x, const char *path)
 	ext2_ino_t ino;
 
 	return ext2fs_namei(x->fs, EXT2_ROOT_INO, EXT2_ROOT_INO, path, &ino) == 0;
+}
+
+static int read_origin(void *arg, void *p, size_t n, uint64_t off, struct error **err)
+{
+	return origin_read(arg, p, n, off, err);
 }
 
 struct extfs *extfs_open(struct origin *s, uint64_t offset, struct error **err)
@@ -171,12 +63,9 @@ struct extfs *extfs_open(struct origin *s, uint64_t offset, struct error **err)
 	x = xcalloc(1, sizeof(*x));
 	x->s = s;
 	x->offset = offset;
-	for (size_t i = 0; i < LINES; i++)
-		x->lines[i].at = UINT64_MAX;
-	opening = x;
+	x->io = (struct extio){ .read = read_origin, .arg = s, .size = s->size, .start = offset };
 	/* A journal that is to be replayed does no harm to what fsync has seen; the tree as it lies there is what is read. */
-	code = ext2fs_open2(s->what, NULL, EXT2_FLAG_64BITS, 0, 0, &manager, &x->fs);
-	opening = NULL;
+	code = extio_open(&x->io, s->what, EXT2_FLAG_64BITS, &x->fs);
 	if (code) {
 		failed(x, code, "", err);
 		extfs_close(x);
@@ -193,9 +82,7 @@ void extfs_close(struct extfs *x)
 		ext2fs_file_close(x->inlined);
 	if (x->fs)
 		ext2fs_free(x->fs);
-	for (size_t i = 0; i < LINES; i++)
-		free(x->lines[i].p);
-	error_clear(&x->failure);
+	extio_clear(&x->io);
 	map_free(&x->links);
 	free(x);
 }

@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "base/cleanup.h"
 #include "base/mem.h"
+#include "image/export/changes.h"
 #include "image/export/squeeze.h"
 #include "image/export/trees.h"
 #include "image/export/ustar.h"
@@ -162,12 +163,13 @@ static const char *go_arch(const char *arch)
 	return arch;
 }
 
-static json_t *config_json(struct oci *c)
+static json_t *config_json(struct oci *c, struct error **err)
 {
 	const struct image_export_opts *o = c->j->o;
 	_cleanup_strv_ struct strv env = STRV_INIT;
 	char created[32];
 	struct utsname host;
+	json_t *settings;
 	struct tm tm;
 	bool path = false;
 
@@ -180,18 +182,22 @@ static json_t *config_json(struct oci *c)
 		strv_add(&env, PATH_ENV);
 	for (size_t i = 0; o->env && i < o->env->len; i++)
 		strv_add(&env, o->env->v[i]);
-	return json_pack("{s:s, s:s, s:s, s:{s:o, s:o}, s:{s:s, s:[o]}, s:[{s:s, s:s}]}", "created", created, "architecture",
-		go_arch(c->j->from->img ? c->j->from->img->arch : host.machine), "os", "linux", "config", "Env", strings(&env), "Cmd",
-		o->cmd && o->cmd->len ? strings(o->cmd) : json_pack("[s]", "/bin/sh"), "rootfs", "type", "layers", "diff_ids",
+	settings = json_pack("{s:o, s:o}", "Env", strings(&env), "Cmd", o->cmd && o->cmd->len ? strings(o->cmd) : json_pack("[s]", "/bin/sh"));
+	if (changes_apply(settings, o->changes, err) < 0) {
+		json_decref(settings);
+		return NULL;
+	}
+	return json_pack("{s:s, s:s, s:s, s:o, s:{s:s, s:[o]}, s:[{s:s, s:s}]}", "created", created, "architecture",
+		go_arch(c->j->from->img ? c->j->from->img->arch : host.machine), "os", "linux", "config", settings, "rootfs", "type", "layers", "diff_ids",
 		digest(c->diff_id), "history", "created", created, "created_by", "croft image export");
 }
 
 static int put_rest(struct oci *c, struct error **err)
 {
 	_cleanup_free_ char *full = xasprintf("%s:%s", c->repository, c->tag), *config = NULL, *layer = NULL;
-	json_t *entry;
+	json_t *entry, *settings = config_json(c, err);
 
-	if (put_json(c, NULL, config_json(c), &c->config, err) < 0 ||
+	if (!settings || put_json(c, NULL, settings, &c->config, err) < 0 ||
 		put_json(c, NULL, json_pack("{s:i, s:s, s:o, s:[o]}", "schemaVersion", 2, "mediaType", MANIFEST_TYPE, "config",
 				descriptor(CONFIG_TYPE, &c->config), "layers", descriptor(LAYER_TYPE, &c->layer)), &c->manifest, err) < 0)
 		return -1;
@@ -209,8 +215,12 @@ static int put_rest(struct oci *c, struct error **err)
 static int check(struct export_job *j, struct error **err)
 {
 	struct oci c = { .j = j };
+	json_t *trial = json_pack("{s:[]}", "Env");
 	int rc = set_reference(&c, err);
 
+	if (rc == 0)
+		rc = changes_apply(trial, j->o->changes, err);
+	json_decref(trial);
 	free(c.repository);
 	free(c.tag);
 	return rc < 0 ? -1 : export_check_root(j, err);
