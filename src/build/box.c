@@ -56,19 +56,51 @@ int box_size(const struct conf *c, const char *key, uint64_t *ret, struct error 
 
 /* ---- the folder in the cache ---- */
 
-/* The build's machine lives in a home of its own; caches stay common. */
-static int enter(struct box *v, struct error **err)
+/* What is built lives in a home of its own; caches stay common. */
+int box_enter(struct build *b, const char first[SHA_HEX], struct error **err)
 {
+	struct box *v = b->vm;
 	const char *home = getenv("CROFT_HOME");
-	_cleanup_free_ char *cache = path_cache(NULL), *link = path_join(v->dir, "cache");
+	_cleanup_free_ char *sub = xasprintf("builds/%.16s", first), *cache = path_cache(NULL), *link = NULL;
 
+	v->dir = path_cache(sub);
 	v->home = xstrdup(home);
+	link = path_join(v->dir, "cache");
 	if (file_mkdirs(v->dir, 0700, err) < 0)
 		return -1;
 	if (symlink(cache, link) < 0 && errno != EEXIST)
 		return error_errno(err, errno, "%s", link);
 	setenv("CROFT_HOME", v->dir, 1);
 	return 0;
+}
+
+int box_hold(struct build *b, struct error **err)
+{
+	struct box *v = b->vm;
+	_cleanup_free_ char *path = path_join(v->dir, "lock");
+
+	v->lock = file_lock(path, true, 0, err);
+	if (v->lock >= 0)
+		return 0;
+	error_wrap(err, "another build of the same template");
+	return error_hint(err, "wait for it to end");
+}
+
+void box_leave(struct build *b)
+{
+	struct box *v = b->vm;
+
+	comm_close(STEAL(b->comm));
+	if (v->lock >= 0)
+		close(v->lock);
+	if (v->dir && v->home)
+		setenv("CROFT_HOME", v->home, 1);
+	else if (v->dir)
+		unsetenv("CROFT_HOME");
+	free(v->home);
+	free(v->dir);
+	free(v->builder_id);
+	free(STEAL(b->vm));
 }
 
 static int start_of(struct build *b, struct box *v, struct sha *s, struct error **err)
@@ -78,10 +110,9 @@ static int start_of(struct build *b, struct box *v, struct sha *s, struct error 
 	return strcmp(b->b->c->type, "croft") ? start_qemu(b, v, s, err) : start_croft(b, v, s, err);
 }
 
-int box_open(struct build *b, char first[SHA_HEX], struct error **err)
+static int open_box(struct build *b, char first[SHA_HEX], struct error **err)
 {
 	struct box *v = xcalloc(1, sizeof(*v));
-	_cleanup_free_ char *sub = NULL;
 	struct sha *s = sha_new();
 	int rc;
 
@@ -90,23 +121,15 @@ int box_open(struct build *b, char first[SHA_HEX], struct error **err)
 	machine_def_init(&v->def);
 	rc = start_of(b, v, s, err);
 	sha_end(s, first);
-	if (rc < 0)
-		return -1;
-	sub = xasprintf("builds/%.16s", first);
-	v->dir = path_cache(sub);
-	return enter(v, err);
+	return rc < 0 ? -1 : box_enter(b, first, err);
 }
 
-int box_lock(struct build *b, struct error **err)
+static int lock_box(struct build *b, struct error **err)
 {
 	struct box *v = b->vm;
-	_cleanup_free_ char *path = path_join(v->dir, "lock");
 
-	v->lock = file_lock(path, true, 0, err);
-	if (v->lock < 0) {
-		error_wrap(err, "another build of the same template");
-		return error_hint(err, "wait for it to end");
-	}
+	if (box_hold(b, err) < 0)
+		return -1;
 	if (!b->o->no_cache && !v->m) {
 		_cleanup_error_ struct error *e = NULL;
 
@@ -115,7 +138,7 @@ int box_lock(struct build *b, struct error **err)
 	return 0;
 }
 
-void box_close(struct build *b)
+static void close_box(struct build *b)
 {
 	struct box *v = b->vm;
 
@@ -130,19 +153,10 @@ void box_close(struct build *b)
 		free(v->disks[i].format);
 	}
 	free(v->disks);
-	if (v->lock >= 0)
-		close(v->lock);
-	if (v->dir && v->home)
-		setenv("CROFT_HOME", v->home, 1);
-	else if (v->dir)
-		unsetenv("CROFT_HOME");
-	free(v->home);
-	free(v->dir);
 	free(v->kernel);
 	free(v->initrd);
 	free(v->cmdline);
-	free(v->builder_id);
-	free(STEAL(b->vm));
+	box_leave(b);
 }
 
 /* ---- starting ---- */
@@ -236,7 +250,7 @@ static int connect_comm(struct build *b, struct error **err)
 	return 0;
 }
 
-int box_boot(struct build *b, struct error **err)
+static int boot(struct build *b, struct error **err)
 {
 	struct box *v = b->vm;
 	struct machine_start_opts o = { .accel = conf_text(&b->conf, "accelerator") };
@@ -246,6 +260,7 @@ int box_boot(struct build *b, struct error **err)
 		o.accel = "tcg";
 	if ((boots_itself && qemu_serve(b, v, false, err) < 0) || make_machine(b, err) < 0)
 		return -1;
+	v->off = false;
 	ui_say(b->ui, b->name, "Starting the machine...");
 	if (machine_start(v->m, &o, NULL, err) < 0 || (boots_itself && qemu_type(b, v, err) < 0))
 		return -1;
@@ -256,9 +271,26 @@ int box_boot(struct build *b, struct error **err)
 	return 0;
 }
 
+/* The guest was shut down by an earlier step: it comes up from its disks, with nothing to type. */
+static int need(struct build *b, struct error **err)
+{
+	struct box *v = b->vm;
+	struct machine_start_opts o = { .accel = conf_text(&b->conf, "accelerator") };
+
+	if (!v->off)
+		return 0;
+	if (o.accel && !strcmp(o.accel, "none"))
+		o.accel = "tcg";
+	ui_say(b->ui, b->name, "Starting the machine again...");
+	if (machine_start(v->m, &o, NULL, err) < 0)
+		return -1;
+	v->off = false;
+	return connect_comm(b, err);
+}
+
 /* ---- states ---- */
 
-bool box_has(struct build *b, const char *key)
+static bool has(struct build *b, const char *key)
 {
 	_cleanup_free_ char *name = snap_name(key);
 	_cleanup_error_ struct error *e = NULL;
@@ -275,17 +307,17 @@ static int keep(struct build *b, const char *key, const char *what, enum snapsho
 	_cleanup_free_ char *name = snap_name(key);
 	struct snapshot_opts o = { .name = name, .kind = kind, .text = what };
 
-	if (box_has(b, key) && snapshot_remove(b->vm->m, name, NULL, err) < 0)
+	if (has(b, key) && snapshot_remove(b->vm->m, name, NULL, err) < 0)
 		return -1;
 	return snapshot_take(b->vm->m, &o, NULL, err);
 }
 
-int box_keep(struct build *b, const char *key, const char *what, struct error **err)
+static int keep_state(struct build *b, const char *key, const char *what, struct error **err)
 {
 	struct box *v = b->vm;
 	_cleanup_error_ struct error *e = NULL;
 
-	if (!v->no_keep && keep(b, key, what, SNAPSHOT_MEMORY, &e) == 0)
+	if (!v->no_keep && keep(b, key, what, v->off ? SNAPSHOT_DISK : SNAPSHOT_MEMORY, &e) == 0)
 		return 0;
 	if (e && (e->cls == ERR_INTR || e->code == ENOSPC))
 		return error_move(err, &e);
@@ -297,7 +329,7 @@ int box_keep(struct build *b, const char *key, const char *what, struct error **
 	return 0;
 }
 
-int box_back(struct build *b, const char *key, struct error **err)
+static int back(struct build *b, const char *key, struct error **err)
 {
 	struct box *v = b->vm;
 	_cleanup_free_ char *name = snap_name(key);
@@ -308,10 +340,11 @@ int box_back(struct build *b, const char *key, struct error **err)
 		return -1;
 	if (snapshot_restore(v->m, name, &o, NULL, err) < 0)
 		return error_wrap(err, "going back to the kept state");
-	return connect_comm(b, err);
+	v->off = machine_state(v->m) == MACHINE_STOPPED;
+	return v->off ? 0 : connect_comm(b, err);
 }
 
-void box_tidy(struct build *b)
+static void tidy(struct build *b)
 {
 	_cleanup_error_ struct error *e = NULL;
 	_cleanup_snapshots_ struct snapshots l = { 0 };
@@ -383,11 +416,11 @@ static int shut_down(struct build *b, struct error **err)
 	return 0;
 }
 
-int box_shutdown(struct build *b, struct error **err)
+static int shutdown_box(struct build *b, struct error **err)
 {
 	_cleanup_error_ struct error *e = NULL;
 
-	if (shut_down(b, err) < 0)
+	if (!b->vm->off && shut_down(b, err) < 0)
 		return error_wrap(err, "shutdown");
 	comm_close(STEAL(b->comm));
 	b->vm->stopped = true;
@@ -396,6 +429,16 @@ int box_shutdown(struct build *b, struct error **err)
 			return error_move(err, &e);
 		ui_message(b->ui, b->name, "the finished disk cannot be kept: %s", e->msg);
 	}
+	return 0;
+}
+
+int box_power_off(struct build *b, struct error **err)
+{
+	if (!b->vm || !b->vm->m)
+		return error_set(err, ERR_USAGE, "%s: it builds without a machine that could be shut down", b->b->c->type);
+	if (!b->vm->off && shut_down(b, err) < 0)
+		return error_wrap(err, "shutting the guest down");
+	b->vm->off = true;
 	return 0;
 }
 
@@ -454,7 +497,7 @@ static char *disk_name(const struct build *b, size_t i)
 	return i ? xasprintf("%s-%zu", b->vm_name, i) : xstrdup(b->vm_name);
 }
 
-int box_export(struct build *b, struct strv *files, struct error **err)
+static int export(struct build *b, struct strv *files, struct error **err)
 {
 	struct box *v = b->vm;
 
@@ -471,7 +514,7 @@ int box_export(struct build *b, struct strv *files, struct error **err)
 	return export_kernel(b, files, err);
 }
 
-void box_kill(struct build *b)
+static void kill_box(struct build *b)
 {
 	_cleanup_error_ struct error *e = NULL;
 
@@ -480,13 +523,13 @@ void box_kill(struct build *b)
 		machine_kill(b->vm->m, &e);
 }
 
-char *box_how_to_reach(const struct build *b)
+static char *how_to_reach(const struct build *b)
 {
 	return xasprintf("CROFT_HOME='%s' croft vm %s " BOX_NAME, b->vm->dir,
 		b->comm && !strcmp(b->comm->type, "agent") ? "shell" : "console");
 }
 
-void box_post_mortem(struct build *b)
+static void post_mortem(struct build *b)
 {
 	_cleanup_error_ struct error *e = NULL, *e2 = NULL;
 	_cleanup_free_ char *dir = NULL, *log = NULL, *to = NULL, *screen = NULL;
@@ -504,4 +547,30 @@ void box_post_mortem(struct build *b)
 	if (machine_state(b->vm->m) != MACHINE_STOPPED)
 		machine_screenshot(b->vm->m, screen, &e2);
 	ui_message(b->ui, b->name, "what the machine showed last is in %s", dir);
+}
+
+const struct box_ops box_machine = {
+	.artifact_id = "VM",
+	.builder_id = "transcend.qemu",
+	.open = open_box,
+	.lock = lock_box,
+	.boot = boot,
+	.need = need,
+	.has = has,
+	.keep = keep_state,
+	.back = back,
+	.shutdown = shutdown_box,
+	.export = export,
+	.kill = kill_box,
+	.tidy = tidy,
+	.close = close_box,
+	.how_to_reach = how_to_reach,
+	.post_mortem = post_mortem,
+};
+
+const struct box_ops *box_ops_of(const struct component *c)
+{
+	if (!strcmp(c->type, "null"))
+		return NULL;
+	return strcmp(c->type, "root") && strcmp(c->type, "docker") ? &box_machine : &box_root;
 }

@@ -23,9 +23,19 @@ struct box {
 	const char *no_keep; /* why states of this machine cannot be kept, or NULL */
 	bool said;	     /* and that was said */
 	bool stopped;	     /* the disks are in the state b->final now */
+	bool off;	     /* the guest was shut down by a step, and the next one goes on from the disks */
 	struct http *http;   /* served to the guest, or NULL */
 	char *builder_id;
+	struct tree *tree; /* of rootbox.c; then the machine's fields are unused */
 };
+extern const struct box_ops box_machine, box_root;
+
+/* The folder in the cache, named by the key of the start: b->vm->dir, which is CROFT_HOME until box_leave(). */
+int box_enter(struct build *b, const char first[SHA_HEX], struct error **err);
+/* ERR_STATE while another build uses it. */
+int box_hold(struct build *b, struct error **err);
+/* Frees b->vm and the communicator. */
+void box_leave(struct build *b);
 
 /* What the machine is and starts from; adds all of it to the hash. CROFT_HOME is still the user's. */
 int start_croft(struct build *b, struct box *v, struct sha *s, struct error **err);

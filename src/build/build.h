@@ -44,7 +44,8 @@ struct build {
 	struct step *steps;
 	size_t nsteps;
 	char final[SHA_HEX]; /* key of the finished disk */
-	struct box *vm;
+	const struct box_ops *box; /* NULL: null */
+	struct box *vm;		   /* from its opening on */
 	struct comm *comm;
 	bool began;	   /* a step was begun, so there is something to go on with */
 	struct map facts;  /* of {{build}}: char * */
@@ -60,6 +61,7 @@ struct provisioner {
 	/* Paths of files and folders on this computer whose content matters; appended. */
 	void (*inputs)(const struct conf *c, struct strv *ret);
 	int (*run)(struct build *b, const struct conf *c, const struct funcs *f, struct error **err);
+	bool local; /* the guest need not run */
 };
 const struct provisioner *provisioner_of(const struct component *c);
 extern const struct provisioner prov_shell, prov_shell_local, prov_file, prov_breakpoint, prov_sleep, prov_ansible, prov_ansible_local;
@@ -89,6 +91,11 @@ int conf_one_of(const struct conf *c, const char *const *keys, struct error **er
 /* A file of this computer that a key names is there. */
 int conf_check_file(const struct conf *c, const char *key, const char *path, struct error **err);
 
+/* Files that script and scripts name; appended. */
+void conf_scripts(const struct conf *c, struct strv *ret);
+/* One of these sources is given, its files are there, the environment is one. */
+int conf_check_scripts(const struct conf *c, const char *const *sources, struct error **err);
+
 /* ---- inputs.c: keys ---- */
 
 /* Content and names of a file or a tree. */
@@ -96,32 +103,41 @@ int inputs_path(struct sha *s, const char *path, struct error **err);
 /* Keys of all steps and of the result; first: that of the state that the machine starts from. */
 int build_keys(struct build *b, const char first[SHA_HEX], struct error **err);
 
-/* ---- box.c: the machine ---- */
+/* ---- what is built: box.c, a machine; rootbox.c, a root without one ---- */
 
-/* The builder's machine; opens its folder in the cache. Key of the start in first. Nothing is made yet. */
-int box_open(struct build *b, char first[SHA_HEX], struct error **err);
-/* Holds the folder's lock from now on. */
-int box_lock(struct build *b, struct error **err);
-/* Makes it anew and starts it; returns with b->comm connected. */
-int box_boot(struct build *b, struct error **err);
-bool box_has(struct build *b, const char *key);
-/* Keeps its present state under the key. A machine whose state cannot be kept says so once. */
-int box_keep(struct build *b, const char *key, const char *what, struct error **err);
-/* Back to a kept state; running, and with b->comm connected. */
-int box_back(struct build *b, const char *key, struct error **err);
-/* Ends the guest as its template says, and keeps the state under b->final. */
-int box_shutdown(struct build *b, struct error **err);
-/* Disks of the state b->final and what belongs to them, into the output directory; files: paths that were written. */
-int box_export(struct build *b, struct strv *files, struct error **err);
-void box_kill(struct build *b);
-/* States that none of the steps has, but for the newest few. */
-void box_tidy(struct build *b);
-void box_close(struct build *b);
-/* How a person reaches the machine that is left running; new. */
-char *box_how_to_reach(const struct build *b);
+struct box_ops {
+	const char *artifact_id, *builder_id;
+	/* Opens its folder in the cache. Key of the start in first. Nothing is made yet. */
+	int (*open)(struct build *b, char first[SHA_HEX], struct error **err);
+	/* Holds the folder's lock from now on. */
+	int (*lock)(struct build *b, struct error **err);
+	/* Makes it anew and starts it; returns with b->comm connected. */
+	int (*boot)(struct build *b, struct error **err);
+	/* Before a provisioner that needs the guest: it runs, with b->comm connected. */
+	int (*need)(struct build *b, struct error **err);
+	bool (*has)(struct build *b, const char *key);
+	/* Keeps its present state under the key. A machine whose state cannot be kept says so once. */
+	int (*keep)(struct build *b, const char *key, const char *what, struct error **err);
+	/* Back to a kept state, with b->comm connected. */
+	int (*back)(struct build *b, const char *key, struct error **err);
+	/* Ends the guest as its template says, and keeps the state under b->final. */
+	int (*shutdown)(struct build *b, struct error **err);
+	/* The state b->final and what belongs to it, into the output directory; files: paths that were written. */
+	int (*export)(struct build *b, struct strv *files, struct error **err);
+	void (*kill)(struct build *b);
+	/* States that none of the steps has, but for the newest few. */
+	void (*tidy)(struct build *b);
+	void (*close)(struct build *b);
+	/* How a person reaches what is left; new. */
+	char *(*how_to_reach)(const struct build *b);
+	/* What can be seen of a failure, into OUT.failed. */
+	void (*post_mortem)(struct build *b);
+};
+/* NULL: the builder has nothing of the kind. */
+const struct box_ops *box_ops_of(const struct component *c);
 char *box_path(const struct build *b, const char *sub); /* in the build's folder of the cache; new */
-/* The end of the console's log, and the screen, into OUT.failed. */
-void box_post_mortem(struct build *b);
+/* Shuts the guest down and leaves it off, until a provisioner needs it. ERR_USAGE where there is no machine. */
+int box_power_off(struct build *b, struct error **err);
 
 /* ---- post.c ---- */
 

@@ -80,8 +80,6 @@ static int check_croft(const struct conf *c, struct error **err)
 	}
 	if (conf_given(c, "snapshot") && !conf_given(c, "machine"))
 		return val_error(conf_at(c, "snapshot"), err, "snapshot: it is a machine's; 'machine' is missing");
-	if (conf_given(c, "root"))
-		return val_error(conf_at(c, "root"), err, "root: croft does not build from a tree yet; `croft image make debian` makes one into an image");
 	return in_list(c, "format", formats, err);
 }
 
@@ -120,8 +118,34 @@ static int check_qemu(const struct conf *c, struct error **err)
 	return in_list(c, "format", formats, err) < 0 ? -1 : in_list(c, "disk_interface", buses, err);
 }
 
+static int check_root(const struct conf *c, struct error **err)
+{
+	int n = conf_given(c, "release") + conf_given(c, "root") + conf_given(c, "image");
+
+	if (n != 1) {
+		val_error(c->map, err, "root: %s of release, root, image must be given", n ? "only one" : "one");
+		return error_hint(err, "\"release\": \"bookworm\" is Debian's by mmdebstrap, with \"packages\"");
+	}
+	if (!conf_given(c, "release") && conf_given(c, "packages"))
+		return val_error(conf_at(c, "packages"), err, "packages: they come with a release; install into a root by a provisioner");
+	return conf_given(c, "root") ? conf_check_file(c, "root", conf_text(c, "root"), err) : 0;
+}
+
+static int check_docker(const struct conf *c, struct error **err)
+{
+	int n = conf_bool(c, "commit") + conf_bool(c, "discard") + conf_given(c, "export_path");
+
+	if (n == 1)
+		return 0;
+	return val_error(c->map, err, "docker: %s of commit, discard, export_path must be given", n ? "only one" : "one");
+}
+
 static int check_builder(const struct conf *c, struct error **err)
 {
+	if (!strcmp(c->c->type, "root"))
+		return check_root(c, err);
+	if (!strcmp(c->c->type, "docker"))
+		return check_docker(c, err);
 	if (check_communicator(c, err) < 0 || check_ssh(c, err) < 0)
 		return -1;
 	if (!strcmp(c->c->type, "null")) {
@@ -192,6 +216,7 @@ int build_prepare(struct build *b, const struct template *t, const struct part *
 
 	*b = (struct build){ .t = t, .b = builder, .name = builder->name, .o = o, .ui = ui };
 	b->facts.free_value = free;
+	b->box = box_ops_of(builder->c);
 	template_funcs(t, builder, &f);
 	list_steps(b);
 	if (conf_read(builder->c, builder->raw, &f, warnings, &b->conf, err) < 0 || check_builder(&b->conf, err) < 0 ||
@@ -217,7 +242,8 @@ int build_prepare(struct build *b, const struct template *t, const struct part *
 
 void build_clear(struct build *b)
 {
-	box_close(b);
+	if (b->box)
+		b->box->close(b);
 	comm_close(STEAL(b->comm));
 	conf_clear(&b->conf);
 	free(b->out);

@@ -65,6 +65,10 @@ static const struct post posts[] = {
 	{ "manifest", NULL, run_manifest, true, true, true },
 	{ "shell-local", check_local, run_local, true, true, true },
 	{ "artifice", NULL, run_artifice, true, false, false },
+	{ "docker-import", check_docker_import, run_docker_import, false, false, false },
+	{ "docker-tag", check_docker_import, run_docker_tag, true, true, false },
+	{ "docker-save", NULL, run_docker_save, true, false, false },
+	{ "export", check_export, run_export, true, false, false },
 };
 
 static const struct post *post_of(const struct component *c)

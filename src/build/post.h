@@ -20,5 +20,15 @@ int run_checksum(struct build *b, const struct conf *c, const struct funcs *f, c
 int check_compress(const struct conf *c, struct error **err);
 int run_compress(struct build *b, const struct conf *c, const struct funcs *f, const struct artifact *in, struct artifact *out, struct error **err);
 int run_manifest(struct build *b, const struct conf *c, const struct funcs *f, const struct artifact *in, struct artifact *out, struct error **err);
+int check_docker_import(const struct conf *c, struct error **err);
+int run_docker_import(struct build *b, const struct conf *c, const struct funcs *f, const struct artifact *in, struct artifact *out,
+	struct error **err);
+int run_docker_tag(struct build *b, const struct conf *c, const struct funcs *f, const struct artifact *in, struct artifact *out, struct error **err);
+int run_docker_save(struct build *b, const struct conf *c, const struct funcs *f, const struct artifact *in, struct artifact *out, struct error **err);
+int check_export(const struct conf *c, struct error **err);
+int run_export(struct build *b, const struct conf *c, const struct funcs *f, const struct artifact *in, struct artifact *out, struct error **err);
+
+/* A container's image of a root (a tar or a disk with one), whole or not at all; changes: lines of a Dockerfile. */
+int image_of_root(const char *root, const char *to, const char *name, const struct strv *changes, struct error **err);
 
 #endif

@@ -78,6 +78,27 @@ int conf_check_file(const struct conf *c, const char *key, const char *path, str
 	return -1;
 }
 
+void conf_scripts(const struct conf *c, struct strv *ret)
+{
+	if (conf_given(c, "script"))
+		strv_add(ret, conf_text(c, "script"));
+	conf_list(c, "scripts", ret);
+}
+
+int conf_check_scripts(const struct conf *c, const char *const *sources, struct error **err)
+{
+	_cleanup_strv_ struct strv scripts = STRV_INIT;
+	_cleanup_free_ char *env = build_env(&(struct build){ 0 }, c, NULL, err);
+
+	if (!env || conf_one_of(c, sources, err) < 0)
+		return -1;
+	conf_scripts(c, &scripts);
+	for (size_t i = 0; i < scripts.len; i++)
+		if (conf_check_file(c, conf_given(c, "script") ? "script" : "scripts", scripts.v[i], err) < 0)
+			return -1;
+	return 0;
+}
+
 /* ---- environment, scripts ---- */
 
 static void add_var(struct strv *l, const char *format, const char *name, const char *value)
@@ -232,14 +253,15 @@ static int attempt(struct build *b, const struct part *p, struct error **err)
 {
 	_cleanup_val_ struct val *raw = part_raw(p, b->name);
 	_cleanup_conf_ struct conf c = { 0 };
+	const struct provisioner *prov = provisioner_of(p->c);
 	struct funcs f;
 	int rc;
 
 	build_funcs(b, &f);
-	if (conf_read(p->c, raw, &f, NULL, &c, err) < 0)
+	if (conf_read(p->c, raw, &f, NULL, &c, err) < 0 || (b->vm && !prov->local && b->box->need(b, err) < 0))
 		return -1;
 	b->deadline = p->timeout ? (int64_t)loop_now() + p->timeout : 0;
-	rc = provisioner_of(p->c)->run(b, &c, &f, err);
+	rc = prov->run(b, &c, &f, err);
 	b->deadline = 0;
 	if (rc < 0 && (*err)->cls == ERR_TIMEOUT && p->timeout)
 		error_wrap(err, "it did not end within its timeout of %lld s", (long long)(p->timeout / 1000000000));

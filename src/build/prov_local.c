@@ -8,27 +8,9 @@
 
 #include <string.h>
 
-static const char *const sources[] = { "command", "inline", "script", "scripts", NULL };
-
-static void scripts_of(const struct conf *c, struct strv *ret)
-{
-	if (conf_given(c, "script"))
-		strv_add(ret, conf_text(c, "script"));
-	conf_list(c, "scripts", ret);
-}
-
 static int check(const struct conf *c, struct error **err)
 {
-	_cleanup_strv_ struct strv scripts = STRV_INIT;
-	_cleanup_free_ char *env = build_env(&(struct build){ 0 }, c, NULL, err);
-
-	if (!env || conf_one_of(c, sources, err) < 0)
-		return -1;
-	scripts_of(c, &scripts);
-	for (size_t i = 0; i < scripts.len; i++)
-		if (conf_check_file(c, conf_given(c, "script") ? "script" : "scripts", scripts.v[i], err) < 0)
-			return -1;
-	return 0;
+	return conf_check_scripts(c, (const char *const[]){ "command", "inline", "script", "scripts", NULL }, err);
 }
 
 /* One script by execute_command, each of whose words is expanded. */
@@ -101,7 +83,7 @@ int build_shell_local(struct build *b, const struct conf *c, const struct funcs 
 		ui_say(b->ui, b->name, "Running local shell script: %s", conf_given(c, "command") ? conf_text(c, "command") : "inline");
 		return run_text(b, c, f, text, err);
 	}
-	scripts_of(c, &scripts);
+	conf_scripts(c, &scripts);
 	for (size_t i = 0; i < scripts.len; i++) {
 		_cleanup_free_ char *path = strchr(scripts.v[i], '/') ? xstrdup(scripts.v[i]) : xasprintf("./%s", scripts.v[i]);
 
@@ -112,4 +94,4 @@ int build_shell_local(struct build *b, const struct conf *c, const struct funcs 
 	return 0;
 }
 
-const struct provisioner prov_shell_local = { .type = "shell-local", .check = check, .inputs = scripts_of, .run = build_shell_local };
+const struct provisioner prov_shell_local = { .type = "shell-local", .check = check, .inputs = conf_scripts, .run = build_shell_local, .local = true };

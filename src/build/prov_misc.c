@@ -24,5 +24,5 @@ static int do_sleep(struct build *b, const struct conf *c, const struct funcs *f
 	return build_sleep(conf_ns(c, "duration"), err);
 }
 
-const struct provisioner prov_breakpoint = { .type = "breakpoint", .run = breakpoint };
-const struct provisioner prov_sleep = { .type = "sleep", .run = do_sleep };
+const struct provisioner prov_breakpoint = { .type = "breakpoint", .run = breakpoint, .local = true };
+const struct provisioner prov_sleep = { .type = "sleep", .run = do_sleep, .local = true };

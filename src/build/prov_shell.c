@@ -16,27 +16,9 @@
 #define CLEAN_MS 60000
 #define RENEW_MS 300000
 
-static const char *const sources[] = { "inline", "script", "scripts", NULL };
-
-static void scripts_of(const struct conf *c, struct strv *ret)
-{
-	if (conf_given(c, "script"))
-		strv_add(ret, conf_text(c, "script"));
-	conf_list(c, "scripts", ret);
-}
-
 static int check(const struct conf *c, struct error **err)
 {
-	_cleanup_strv_ struct strv scripts = STRV_INIT;
-	_cleanup_free_ char *env = build_env(&(struct build){ 0 }, c, NULL, err);
-
-	if (!env || conf_one_of(c, sources, err) < 0)
-		return -1;
-	scripts_of(c, &scripts);
-	for (size_t i = 0; i < scripts.len; i++)
-		if (conf_check_file(c, conf_given(c, "script") ? "script" : "scripts", scripts.v[i], err) < 0)
-			return -1;
-	return 0;
+	return conf_check_scripts(c, (const char *const[]){ "inline", "script", "scripts", NULL }, err);
 }
 
 struct script {
@@ -214,7 +196,7 @@ static int run(struct build *b, const struct conf *c, const struct funcs *f, str
 {
 	_cleanup_strv_ struct strv scripts = STRV_INIT;
 
-	scripts_of(c, &scripts);
+	conf_scripts(c, &scripts);
 	if (!scripts.len)
 		return run_one(b, c, f, NULL, err);
 	for (size_t i = 0; i < scripts.len; i++)
@@ -223,4 +205,4 @@ static int run(struct build *b, const struct conf *c, const struct funcs *f, str
 	return 0;
 }
 
-const struct provisioner prov_shell = { .type = "shell", .check = check, .inputs = scripts_of, .run = run };
+const struct provisioner prov_shell = { .type = "shell", .check = check, .inputs = conf_scripts, .run = run };

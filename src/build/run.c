@@ -105,7 +105,7 @@ static long last_kept(struct build *b, const struct plan *p)
 	for (long i = 0; i < end && i < (long)b->nsteps; i++) {
 		if (!still_done(b, (size_t)i))
 			break;
-		if (box_has(b, b->steps[i].key))
+		if (b->box->has(b, b->steps[i].key))
 			best = i;
 	}
 	return best;
@@ -160,13 +160,13 @@ static int keep_step(struct build *b, struct step *s, struct error **err)
 {
 	_cleanup_free_ char *title = step_title(s);
 
-	return b->vm ? box_keep(b, s->key, title, err) : 0;
+	return b->vm ? b->box->keep(b, s->key, title, err) : 0;
 }
 
 static int do_step(struct build *b, struct step *s, struct error **err)
 {
 	if (!s->p)
-		return b->vm ? box_boot(b, err) : comm_of_null(b, err);
+		return b->vm ? b->box->boot(b, err) : comm_of_null(b, err);
 	return provision(b, s->p, err);
 }
 
@@ -182,7 +182,7 @@ static int run_step(struct build *b, size_t i, bool *abort, struct error **err)
 	while (do_step(b, s, err) < 0) {
 		ui_error(b->ui, b->name, "Step %s failed: %s", title, (*err)->msg);
 		if (!intr_signal && b->vm)
-			box_post_mortem(b);
+			b->box->post_mortem(b);
 		answer = ask(b, title);
 		if (answer != 'a' || b->o->on_error == ON_ERROR_RUN_CLEANUP)
 			run_cleanup_provisioner(b);
@@ -191,7 +191,7 @@ static int run_step(struct build *b, size_t i, bool *abort, struct error **err)
 			return error_wrap(err, "build %s, step %s", b->name, title);
 		error_clear(err);
 		/* from a clean state, not from what the failed attempt left */
-		if (i && b->vm && box_has(b, b->steps[i - 1].key) && box_back(b, b->steps[i - 1].key, err) < 0)
+		if (i && b->vm && b->box->has(b, b->steps[i - 1].key) && b->box->back(b, b->steps[i - 1].key, err) < 0)
 			return -1;
 	}
 	return keep_step(b, s, err);
@@ -206,7 +206,7 @@ static int run_steps(struct build *b, const struct plan *p, bool *abort, struct 
 
 		ui_message(b->ui, b->name, "Step %s: nothing has changed, its result is kept", title);
 	}
-	if (kept >= 0 && box_back(b, b->steps[kept].key, err) < 0)
+	if (kept >= 0 && b->box->back(b, b->steps[kept].key, err) < 0)
 		return -1;
 	for (size_t i = (size_t)(kept + 1); i < b->nsteps && (long)i <= p->until; i++)
 		if (run_step(b, i, abort, err) < 0)
@@ -222,6 +222,8 @@ static int open_shell(struct build *b, const struct plan *p, struct error **err)
 
 	ui_say(b->ui, b->name, "A shell in the machine as it is after step %s; what is changed there is not kept.", title);
 	fflush(stdout);
+	if (b->vm && b->box->need(b, err) < 0)
+		return -1;
 	return b->comm->ops->shell(b->comm, &status, err) < 0 ? -1 : status;
 }
 
@@ -260,7 +262,7 @@ static int clear_out(struct build *b, struct error **err)
 
 static void tell_artifacts(struct build *b, const struct strv *files)
 {
-	const char *id = b->vm ? "VM" : "Null";
+	const char *id = b->box ? b->box->artifact_id : "Null";
 
 	_cleanup_free_ char *count = xasprintf("%zu", files->len), *text = NULL;
 
@@ -282,11 +284,20 @@ static void tell_artifacts(struct build *b, const struct strv *files)
 
 static int result_key(struct build *b, char ret[SHA_HEX], struct error **err)
 {
+	static const char *const given_as[] = { "commit", "discard", "export_path" };
+	_cleanup_strv_ struct strv changes = STRV_INIT;
 	struct sha *s = sha_new();
 	int rc;
 
 	sha_adds(s, b->final);
 	sha_adds(s, b->vm_name);
+	/* docker's: how the root is given away */
+	for (size_t i = 0; i < ARRAY_SIZE(given_as); i++)
+		sha_adds(s, conf_given(&b->conf, given_as[i]) ? conf_text(&b->conf, given_as[i]) : NULL);
+	if (conf_given(&b->conf, "changes"))
+		conf_list(&b->conf, "changes", &changes);
+	for (size_t i = 0; i < changes.len; i++)
+		sha_adds(s, changes.v[i]);
 	rc = post_hash(b, s, err);
 	sha_end(s, ret);
 	return rc;
@@ -295,12 +306,12 @@ static int result_key(struct build *b, char ret[SHA_HEX], struct error **err)
 /* Writes the artifact, runs the post-processors, notes what came out. */
 static int finish(struct build *b, const char *key, struct error **err)
 {
-	struct artifact a = { .builder_id = xstrdup(b->vm ? "transcend.qemu" : "fnoack.null"), .id = xstrdup(b->vm ? "VM" : "Null") };
+	struct artifact a = { .builder_id = xstrdup(b->box ? b->box->builder_id : "fnoack.null"), .id = xstrdup(b->box ? b->box->artifact_id : "Null") };
 	_cleanup_free_ char *record = b->vm ? box_path(b, "result.json") : NULL;
 	_cleanup_strv_ struct strv kept = STRV_INIT;
 	int rc = 0;
 
-	if (b->vm && (clear_out(b, err) < 0 || box_export(b, &a.files, err) < 0))
+	if (b->vm && (clear_out(b, err) < 0 || b->box->export(b, &a.files, err) < 0))
 		rc = -1;
 	if (rc == 0)
 		rc = post_process(b, &a, &kept, err);
@@ -339,7 +350,7 @@ static int run_machine(struct build *b, const struct plan *p, bool *abort, struc
 		return 0;
 	if (p->until == (long)b->nsteps && check_out(b, err) < 0)
 		return -1;
-	if (p->from == (long)b->nsteps && p->until == p->from && all_done(b) && box_has(b, b->final)) {
+	if (p->from == (long)b->nsteps && p->until == p->from && all_done(b) && b->box->has(b, b->final)) {
 		ui_message(b->ui, b->name, "No step has changed: the finished disk is kept");
 		return finish(b, key, err);
 	}
@@ -352,9 +363,9 @@ static int run_machine(struct build *b, const struct plan *p, bool *abort, struc
 		return 0;
 	}
 	pause_debug(b, "shutdown");
-	if (box_shutdown(b, err) < 0 || finish(b, key, err) < 0)
+	if (b->box->shutdown(b, err) < 0 || finish(b, key, err) < 0)
 		return -1;
-	box_tidy(b);
+	b->box->tidy(b);
 	return 0;
 }
 
@@ -368,12 +379,12 @@ static int run_null(struct build *b, const struct plan *p, bool *abort, struct e
 static void failed(struct build *b, bool abort)
 {
 	if (b->vm && abort) {
-		_cleanup_free_ char *how = box_how_to_reach(b);
+		_cleanup_free_ char *how = b->box->how_to_reach(b);
 
 		ui_say(b->ui, b->name, "The machine is left as it is. To look at it: %s", how);
 		return;
 	}
-	box_kill(b);
+	b->box->kill(b);
 	if (b->vm && b->began)
 		ui_say(b->ui, b->name, "What was done is kept: the same command goes on at the step that failed.");
 }
@@ -387,13 +398,13 @@ static int run_build(struct build *b, struct error **err)
 
 	if (!strcmp(b->b->c->type, "null"))
 		return make_plan(b, &p, err) < 0 ? -1 : run_null(b, &p, &abort, err);
-	if (box_open(b, first, err) < 0 || build_keys(b, first, err) < 0 || make_plan(b, &p, err) < 0 || box_lock(b, err) < 0)
+	if (b->box->open(b, first, err) < 0 || build_keys(b, first, err) < 0 || make_plan(b, &p, err) < 0 || b->box->lock(b, err) < 0)
 		return -1;
 	rc = run_machine(b, &p, &abort, err);
 	if (rc < 0)
 		failed(b, abort);
 	else
-		box_kill(b);
+		b->box->kill(b);
 	return rc;
 }
 

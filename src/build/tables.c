@@ -74,7 +74,27 @@ static const struct key ssh_keys[] = {
 static const struct key croft_keys[] = {
 	TEXT("image", NULL), TEXT("machine", NULL), TEXT("snapshot", NULL), TEXT("kernel", NULL), TEXT("initrd", NULL), TEXT("cmdline", NULL),
 	TEXT("disk_image", NULL), TEXT("disk_size", NULL), TEXT("memory", "512"), NUMBER("cpus", "1"), TEXT("firmware", NULL),
-	TEXT("machine_type", NULL), DURATION("boot_timeout", "10m"), TEXT("arch", NULL), TEXT("root", NULL), END,
+	TEXT("machine_type", NULL), DURATION("boot_timeout", "10m"), TEXT("arch", NULL),
+	REFUSED("root", KEY_TEXT, "a root without a machine is built by the builder root"), END,
+};
+
+static const struct key root_keys[] = {
+	TEXT("release", NULL), TEXT("mirror", NULL), LIST("packages", NULL), BOOL("offline"), TEXT("root", NULL), TEXT("image", NULL),
+	TEXT("output_directory", NULL), TEXT("vm_name", NULL), LIST("croft_inputs", NULL), END,
+};
+
+#define NO_DAEMON "there is no daemon: the root is changed in place"
+static const struct key docker_keys[] = {
+	REQUIRED("image", KEY_TEXT), SILENT("communicator", KEY_TEXT), BOOL("commit"), BOOL("discard"), TEXT("export_path", NULL), LIST("changes", NULL),
+	TEXT("output_directory", NULL), TEXT("vm_name", NULL), LIST("croft_inputs", NULL), IGNORED("message", KEY_TEXT, NO_DAEMON),
+	IGNORED("author", KEY_TEXT, NO_DAEMON), IGNORED("pull", KEY_BOOL, NO_DAEMON), IGNORED("run_command", KEY_LIST, NO_DAEMON),
+	IGNORED("privileged", KEY_BOOL, NO_DAEMON), IGNORED("cap_add", KEY_LIST, NO_DAEMON), IGNORED("cap_drop", KEY_LIST, NO_DAEMON),
+	IGNORED("container_dir", KEY_TEXT, NO_DAEMON), IGNORED("device", KEY_LIST, NO_DAEMON), IGNORED("exec_user", KEY_TEXT, NO_DAEMON),
+	IGNORED("fix_upload_owner", KEY_BOOL, NO_DAEMON), IGNORED("tmpfs", KEY_LIST, NO_DAEMON), IGNORED("platform", KEY_TEXT, NO_DAEMON),
+	IGNORED("docker_path", KEY_TEXT, NO_DAEMON), IGNORED("login", KEY_BOOL, NO_DAEMON), IGNORED("login_username", KEY_TEXT, NO_DAEMON),
+	IGNORED("login_password", KEY_TEXT, NO_DAEMON), IGNORED("login_server", KEY_TEXT, NO_DAEMON), IGNORED("ecr_login", KEY_BOOL, NO_DAEMON),
+	REFUSED("volumes", KEY_MAP, "the root has no volumes; upload with the provisioner file"),
+	REFUSED("build", KEY_MAP, "croft reads no Dockerfiles"), REFUSED("windows_container", KEY_BOOL, "it builds Linux roots"), END,
 };
 
 /* Of every builder that installs from media. */
@@ -180,6 +200,23 @@ static const struct key manifest_keys[] = {
 
 static const struct key artifice_keys[] = { REQUIRED("files", KEY_LIST), END };
 
+static const struct key docker_import_keys[] = {
+	TEXT("repository", NULL), TEXT("tag", NULL), LIST("changes", NULL), IGNORED("platform", KEY_TEXT, NO_DAEMON),
+	IGNORED("docker_path", KEY_TEXT, NO_DAEMON), END,
+};
+
+static const struct key docker_tag_keys[] = {
+	TEXT("repository", NULL), LIST("tags", NULL), LIST("tag", NULL), SILENT("force", KEY_BOOL), IGNORED("docker_path", KEY_TEXT, NO_DAEMON), END,
+};
+
+static const struct key docker_save_keys[] = { REQUIRED("path", KEY_TEXT), IGNORED("docker_path", KEY_TEXT, NO_DAEMON), END };
+
+static const struct key export_keys[] = {
+	{ "output", KEY_TEXT, KEY_REQUIRED, NULL, compress_fields, NULL }, TEXT("format", NULL), TEXT("compress", NULL), NUMBER("level", NULL),
+	TEXT("name", NULL), NUMBER("cpus", NULL), TEXT("memory", NULL), TEXT("bus", NULL), TEXT("firmware", NULL), TEXT("manifest", NULL),
+	LIST("without", NULL), LIST("env", NULL), LIST("cmd", NULL), LIST("changes", NULL), BOOL("as_is"), END,
+};
+
 #define TABLES(...) (const struct key *const[]){ __VA_ARGS__, NULL }
 #define NO_TABLES (const struct key *const[]){ NULL }
 
@@ -188,7 +225,8 @@ const struct component components[] = {
 	{ PART_BUILDER, "qemu", TABLES(qemu_keys, media_keys, machine_keys, ssh_keys), NULL },
 	{ PART_BUILDER, "virtualbox-iso", TABLES(vbox_keys, media_keys, machine_keys, ssh_keys), NULL },
 	{ PART_BUILDER, "null", TABLES(ssh_keys, inputs_keys), NULL },
-	{ PART_BUILDER, "docker", NO_TABLES, "croft does not build containers from templates yet; build a root with the builder croft" },
+	{ PART_BUILDER, "root", TABLES(root_keys), NULL },
+	{ PART_BUILDER, "docker", TABLES(docker_keys), NULL },
 	{ PART_BUILDER, "virtualbox-ovf", NO_TABLES, "import the appliance's disk and build with the builder qemu and disk_image" },
 	{ PART_BUILDER, "vmware-iso", NO_TABLES, "croft runs QEMU; make it a builder qemu" },
 	{ PART_BUILDER, "hyperv-iso", NO_TABLES, "croft runs QEMU; make it a builder qemu" },
@@ -213,9 +251,10 @@ const struct component components[] = {
 	{ PART_POST, "shell-local", TABLES(local_keys, inputs_keys), NULL },
 	{ PART_POST, "artifice", TABLES(artifice_keys), NULL },
 	{ PART_POST, "vagrant", NO_TABLES, "croft makes no Vagrant boxes yet" },
-	{ PART_POST, "docker-import", NO_TABLES, "not known to croft yet; `croft image export` writes OCI archives" },
-	{ PART_POST, "docker-save", NO_TABLES, "not known to croft yet; `croft image export` writes OCI archives" },
-	{ PART_POST, "docker-tag", NO_TABLES, "not known to croft yet; `croft image export` writes OCI archives" },
-	{ PART_POST, "docker-push", NO_TABLES, "croft does not upload" },
+	{ PART_POST, "docker-import", TABLES(docker_import_keys), NULL },
+	{ PART_POST, "docker-save", TABLES(docker_save_keys), NULL },
+	{ PART_POST, "docker-tag", TABLES(docker_tag_keys), NULL },
+	{ PART_POST, "export", TABLES(export_keys), NULL },
+	{ PART_POST, "docker-push", NO_TABLES, "croft does not upload: docker-save, then skopeo copy" },
 	{ PART_BUILDER, NULL, NULL, NULL },
 };

@@ -7,7 +7,9 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/progress.h"
+#include "base/units.h"
 #include "build/build.h"
+#include "build/recipe.h"
 
 #include <string.h>
 
@@ -57,15 +59,36 @@ static enum on_error on_error(const char *word)
 	return ON_ERROR_CLEANUP;
 }
 
+static int build_recipe(const struct cmd_args *a, struct error **err)
+{
+	const char *jobs = arg_str(a, "jobs");
+	struct recipe_opts o = { .from = arg_str(a, "from"), .until = arg_str(a, "until"), .shell_at = arg_str(a, "shell-at"), .out = arg_str(a, "output"),
+		.no_cache = arg_flag(a, "no-cache"), .force = arg_flag(a, "force") };
+	_cleanup_recipe_ struct recipe *r = recipe_load(arg_words(a)->v[0], err);
+	struct ui ui = { .colour = log_colour(1), .timestamps = arg_flag(a, "timestamp-ui"), .machine_readable = arg_flag(a, "machine-readable") };
+	uint64_t n = 0;
+
+	if (!r || (jobs && parse_u64("--jobs", jobs, 1, 1024, &n, err) < 0))
+		return -1;
+	o.jobs = (unsigned)n;
+	image_widen_path();
+	cli_left("the same command goes on where it was");
+	return recipe_build(r, &o, &ui, err);
+}
+
 int image_build_run(const struct cmd_args *a, struct error **err)
 {
 	_cleanup_strv_ struct strv only = STRV_INIT, except = STRV_INIT, warnings = STRV_INIT;
 	struct build_opts o = { .only = &only, .except = &except, .force = arg_flag(a, "force"), .debug = arg_flag(a, "debug"),
 		.no_cache = arg_flag(a, "no-cache"), .from = arg_str(a, "from"), .until = arg_str(a, "until"), .shell_at = arg_str(a, "shell-at"),
 		.on_error = on_error(arg_str(a, "on-error")) };
-	_cleanup_template_ struct template *t = load(a, err);
+	_cleanup_template_ struct template *t = NULL;
 	struct ui ui;
 
+	if (recipe_is(arg_words(a)->v[0]))
+		return build_recipe(a, err);
+	image_widen_path();
+	t = load(a, err);
 	if (!t)
 		return -1;
 	split(a, "only", &only);
@@ -86,9 +109,15 @@ int image_validate_run(const struct cmd_args *a, struct error **err)
 {
 	_cleanup_strv_ struct strv only = STRV_INIT, except = STRV_INIT, warnings = STRV_INIT;
 	struct build_opts o = { .only = &only, .except = &except };
-	_cleanup_template_ struct template *t = load(a, err);
+	_cleanup_template_ struct template *t = NULL;
 	struct ui ui;
 
+	if (recipe_is(arg_words(a)->v[0])) {
+		_cleanup_recipe_ struct recipe *r = recipe_load(arg_words(a)->v[0], err);
+
+		return r ? (printf("The recipe is valid.\n"), 0) : -1;
+	}
+	t = load(a, err);
 	if (!t)
 		return -1;
 	split(a, "only", &only);

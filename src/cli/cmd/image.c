@@ -11,6 +11,14 @@
 #include <inttypes.h>
 #include <jansson.h>
 
+void image_widen_path(void)
+{
+	const char *old = getenv("PATH");
+	_cleanup_free_ char *path = xasprintf("%s%s/usr/sbin:/sbin", old ? old : "", old ? ":" : "/usr/bin:/bin:");
+
+	setenv("PATH", path, 1);
+}
+
 static int image_list_run(const struct cmd_args *a, struct error **err)
 {
 	static const char *const keys[] = { "name", "os", "arch", "format", "disk_size#", "agent", "created",

@@ -20,6 +20,8 @@ static const struct opt build_opts[] = {
 	{ 0, "until", OPT_STRING, "STEP", "End after this step, without an artifact", NULL },
 	{ 0, "shell-at", OPT_STRING, "STEP", "Open a shell in the machine as it is after this step", NULL },
 	{ 0, "no-cache", OPT_FLAG, NULL, "Do all steps anew", NULL },
+	{ 'o', "output", OPT_STRING, "DIR", "Recipes: folder of what is made; default output-NAME", "file" },
+	{ 'j', "jobs", OPT_STRING, "N", "Recipes: JOBS for make; default as many as there are processors", NULL },
 	{ 0, "timestamp-ui", OPT_FLAG, NULL, "The time in front of each line", NULL },
 	{ 0, "warn-on-undeclared-var", OPT_FLAG, NULL, "Say which variables from files the template does not know", NULL },
 	{ 0, "color", OPT_STRING, "BOOL", "Colours: true or false; default: on a terminal", "true|false" },
@@ -29,11 +31,12 @@ static const struct opt build_opts[] = {
 
 const struct command cmd_image_build = {
 	.path = "image build",
-	.args = "TEMPLATE",
-	.summary = "Build images from a template",
+	.args = "TEMPLATE|RECIPE",
+	.summary = "Build images from a template, or a root from a recipe",
 	.help = "Templates are those of Packer, in JSON or YAML, with a builder of croft's own besides. Each step leaves a state of the machine "
 		"behind: a build that failed or was interrupted goes on at the step where it was, and one whose script has changed begins there. "
-		"When nothing has changed, nothing is done. Options may be written with one dash, as Packer has them. See docs/builds.md.",
+		"When nothing has changed, nothing is done. A recipe (a folder with recipe.yaml, see docs/recipes.md) is built package by package from "
+		"sources. Options may be written with one dash, as Packer has them. See docs/builds.md.",
 	.opts = build_opts,
 	.min_words = 1,
 	.max_words = 1,

@@ -12,14 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-void image_widen_path(void)
-{
-	const char *old = getenv("PATH");
-	_cleanup_free_ char *path = xasprintf("%s%s/usr/sbin:/sbin", old ? old : "", old ? ":" : "/usr/bin:/bin:");
-
-	setenv("PATH", path, 1);
-}
-
 typedef int make_fn(const struct image_tiny_opts *o, bool *made, struct error **err);
 
 static int make_small(const struct cmd_args *a, const char *name, make_fn *make, struct error **err)
