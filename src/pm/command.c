@@ -385,6 +385,7 @@ static void run_adopt(struct reply *r, const struct command *c, const struct str
 	struct unit *u = core_find(&machine.core, words->v[1]);
 	uint64_t pid, start;
 
+	machine.had_unit = true;
 	if (parse_u64("PID", words->v[2], 2, INT32_MAX, &pid, err) < 0 || parse_u64("START", words->v[3], 1, UINT64_MAX, &start, err) < 0)
 		return;
 	for (size_t i = 4; i < words->len; i++)

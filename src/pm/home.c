@@ -94,8 +94,6 @@ int home_open(const char *path, struct error **err)
 		return error_wrap(err, "home");
 	if (chdir(path) < 0)
 		return error_errno(err, errno, "home %s", path);
-	if (file_mkdirs("units", 0700, err) < 0 || file_mkdirs("jobs", 0700, err) < 0)
-		return error_wrap(err, "home %s", path);
 	return 0;
 }
 
@@ -153,6 +151,12 @@ int home_lock(struct error **err)
 		nanosleep(&(struct timespec){ 0, 5000000 }, NULL);
 		error_clear(err);
 		fd = try_lock(err);
+	}
+	/* Not before: one that ends with its home takes them away as long as it has the lock. */
+	if (fd >= 0 && (file_mkdirs("units", 0700, err) < 0 || file_mkdirs("jobs", 0700, err) < 0)) {
+		close(fd);
+		error_wrap(err, "home");
+		return -1;
 	}
 	return fd;
 }
@@ -504,6 +508,21 @@ void home_load(void)
 		if (de->d_name[0] != '.')
 			load_unit(de->d_name, same);
 	last_job();
+}
+
+/*
+ * Who hands a process over holds a shared lock on the home's directory (handover.c). Ours stays until we end: who has waited
+ * for it then finds that this is no longer the home, and makes the next.
+ */
+bool home_leave(void)
+{
+	int fd = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) == 0)
+		return true;
+	if (fd >= 0)
+		close(fd);
+	return false;
 }
 
 void home_remove(void)

@@ -30,6 +30,7 @@ struct outgoing {
 	char more[];
 };
 #define IDLE_AFTER_MS 3000 /* of --until-idle: so long is waited for the first unit */
+#define HELD_OFF_MS 20	   /* and so long until it is seen again whether a hand-over is under way */
 
 static bool upgrading;
 static struct outgoing *out_first, **out_last = &out_first;
@@ -367,15 +368,39 @@ static void forget_ended(void)
 	}
 }
 
-/* Nothing to supervise, nobody who may bring something, and time enough for the first to come. */
+/* How long --until-idle still waits for its first unit; 0: no longer, or there was one. */
+static uint64_t patience(void)
+{
+	uint64_t waited = machine.now - machine.began;
+
+	machine.had_unit |= machine.core.live != 0;
+	return machine.had_unit || waited >= IDLE_AFTER_MS ? 0 : IDLE_AFTER_MS - waited;
+}
+
+/* Nothing to supervise, time enough for the first to come, and nobody who is about to bring something. */
 static bool idle(void)
 {
-	if (!machine.until_idle)
-		return false;
-	if (server_has_clients())
+	uint64_t wait = patience();
+
+	if (!machine.until_idle || server_has_clients())
 		return false;
 	forget_ended();
-	return !machine.core.live && machine.now - machine.began >= IDLE_AFTER_MS;
+	return !machine.core.live && !wait && home_leave();
+}
+
+/* ms until something is due without an event, -1: nothing is. */
+static int due(void)
+{
+	uint64_t now = clock_ms(), wait = UINT64_MAX;
+
+	if (machine.ntimers)
+		wait = machine.timers[0].due <= now ? 0 : machine.timers[0].due - now;
+	if (machine.until_idle && !machine.core.live && !server_has_clients()) {
+		uint64_t end = patience() ? patience() : HELD_OFF_MS;
+
+		wait = end < wait ? end : wait;
+	}
+	return wait == UINT64_MAX ? -1 : wait > 1000000 ? 1000000 : (int)wait;
 }
 
 /* All is down and we are asked to end. */
@@ -389,15 +414,8 @@ static void loop(void)
 	struct epoll_event ev[64];
 
 	while (!finished()) {
-		uint64_t now = clock_ms();
-		int wait = -1, n;
+		int n = epoll_wait(machine.epfd, ev, 64, due());
 
-		if (machine.until_idle && !machine.core.live && machine.now - machine.began < IDLE_AFTER_MS)
-			wait = (int)(IDLE_AFTER_MS - (machine.now - machine.began));
-		else if (machine.ntimers)
-			wait = machine.timers[0].due <= now ? 0 :
-				machine.timers[0].due - now > 1000000 ? 1000000 : (int)(machine.timers[0].due - now);
-		n = epoll_wait(machine.epfd, ev, 64, wait);
 		machine.now = clock_ms();
 		for (int i = 0; i < n; i++)
 			dispatch(&ev[i]);

@@ -56,6 +56,7 @@ struct machine {
 	const char *init_stream; /* or NULL */
 	bool kill_on_fatal;
 	bool until_idle; /* see main_options */
+	bool had_unit;	 /* there was one to supervise, or one was to be handed over */
 	int sock, epfd, notify_fd;
 	uint32_t nsocket_units; /* defined ones of type socket */
 	struct timer *timers;
@@ -135,6 +136,7 @@ void home_job_pid(uint32_t job, int32_t pid, uint64_t start);
 void home_job_end(uint32_t job, const char *retcode);
 void home_job_remove(uint32_t job);
 void home_load(void);
+bool home_leave(void);	/* nobody hands anything over, and from now on nobody does before we have ended */
 void home_remove(void); /* all of it; the last thing that a pm does */
 bool home_last(const char *id, struct buf *line); /* last complete line of the state */
 

@@ -2,6 +2,8 @@
 /* Processes that somebody else started, and the pm that comes and goes with them. */
 #include "live.h"
 
+#include <sys/file.h>
+
 static pid_t stranger(void)
 {
 	pid_t pid = fork();
@@ -41,6 +43,13 @@ static void watcher_of(struct live *l)
 	l->watcher = id.pid;
 }
 
+static void until_no_home(struct live *l)
+{
+	for (int i = 0; file_exists(l->home); i++, nap(10))
+		if (i > 2000)
+			fail_msg("an idle pm leaves its home");
+}
+
 static void it_begins_and_ends_with_its_units(void **state)
 {
 	struct live l;
@@ -75,9 +84,63 @@ static void it_begins_and_ends_with_its_units(void **state)
 	assert_int_equal(live_pid(&l, "a"), now);
 	assert_int_equal(PM(&l, "stop", "a", "b", "-q"), 0);
 	assert_int_equal(waitpid(b, NULL, 0), b);
-	for (int i = 0; file_exists(l.home); i++, nap(10))
-		if (i > 2000)
-			fail_msg("an idle pm leaves its home");
+	until_no_home(&l);
+	live_wait_gone(l.watcher);
+	l.watcher = 0;
+	live_end(&l);
+}
+
+/* As long as somebody is about to hand something over, also when the last unit has gone; then at once. */
+static void it_stays_for_a_hand_over(void **state)
+{
+	struct live l;
+	pid_t a;
+	int fd;
+
+	live_new(&l);
+	a = stranger();
+	assert_int_equal(adopt(&l, "a", a, 0), 0);
+	watcher_of(&l);
+	fd = open(l.home, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(flock(fd, LOCK_SH), 0);
+	assert_int_equal(PM(&l, "stop", "a", "-q"), 0);
+	assert_int_equal(waitpid(a, NULL, 0), a);
+	nap(300);
+	assert_int_equal(PM(&l, "jobs", "-q"), 0);
+	close(fd);
+	until_no_home(&l);
+	live_wait_gone(l.watcher);
+	l.watcher = 0;
+	live_end(&l);
+}
+
+/* Each time the last unit goes the next one comes: to this pm or to the next, but always to one that stays. */
+static void none_is_lost_between_two_pms(void **state)
+{
+	struct live l;
+	pid_t last, next;
+
+	live_new(&l);
+	last = stranger();
+	assert_int_equal(adopt(&l, "u0", last, 0), 0);
+	for (int i = 1; i <= 40; i++) {
+		_cleanup_free_ char *was = xasprintf("u%d", i - 1), *now = xasprintf("u%d", i);
+		pid_t stopper = fork();
+
+		if (stopper == 0)
+			_exit(PM(&l, "stop", was, "-q"));
+		next = stranger();
+		nap(i % 8 * 3);
+		assert_int_equal(adopt(&l, now, next, 0), 0);
+		assert_int_equal(waitpid(stopper, NULL, 0), stopper);
+		assert_int_equal(waitpid(last, NULL, 0), last);
+		assert_int_equal(live_pid(&l, now), next);
+		last = next;
+	}
+	watcher_of(&l);
+	assert_int_equal(PM(&l, "stop", "u40", "-q"), 0);
+	assert_int_equal(waitpid(last, NULL, 0), last);
+	until_no_home(&l);
 	live_wait_gone(l.watcher);
 	l.watcher = 0;
 	live_end(&l);
@@ -85,7 +148,11 @@ static void it_begins_and_ends_with_its_units(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(it_begins_and_ends_with_its_units) };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(it_begins_and_ends_with_its_units),
+		cmocka_unit_test(it_stays_for_a_hand_over),
+		cmocka_unit_test(none_is_lost_between_two_pms),
+	};
 
 	return cmocka_run_group_tests_name("pm/adopt", tests, NULL, NULL);
 }
