@@ -319,8 +319,8 @@ extern const char __ehdr_start[];
 
 /*
  * Gives the program's pages back, so that only those come again that the loop uses. The kernel maps a block of pages around
- * each that is touched, but not over the border of a mapping: every second pair of pages gets another advice, which makes
- * mappings of two pages each.
+ * each that is touched, but not over the border of a mapping: every second page gets another advice, which makes mappings of
+ * one page each.
  */
 void watch_slim(void)
 {
@@ -333,8 +333,8 @@ void watch_slim(void)
 
 		if (ph[i].p_type != PT_LOAD || ph[i].p_flags & PF_W)
 			continue;
-		for (uintptr_t at = from; at < to; at += 4 * page)
-			madvise((void *)at, 2 * page, MADV_RANDOM);
+		for (uintptr_t at = from; at < to; at += 2 * page)
+			madvise((void *)at, page, MADV_RANDOM);
 		madvise((void *)from, to - from, MADV_DONTNEED);
 	}
 }
