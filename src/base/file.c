@@ -20,12 +20,13 @@
 int file_read(const char *path, size_t max, struct buf *b, struct error **err)
 {
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
-	size_t start = b->len;
+	size_t start = b->len, room = 1000;
 
 	if (fd < 0)
 		return error_errno(err, errno, "%s", path);
+	/* Most files are small, and large pieces of memory come from the kernel each time. */
 	for (;;) {
-		ssize_t n = read(fd, buf_reserve(b, 65536), 65536);
+		ssize_t n = read(fd, buf_reserve(b, room), room);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -33,6 +34,8 @@ int file_read(const char *path, size_t max, struct buf *b, struct error **err)
 			return error_errno(err, errno, "%s: cannot read", path);
 		if (n == 0)
 			break;
+		if ((size_t)n == room)
+			room = 65536;
 		b->len += (size_t)n;
 		b->data[b->len] = '\0';
 		if (b->len - start > max)

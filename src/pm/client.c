@@ -118,17 +118,15 @@ int client_next(struct client_conn *c, char **ret, int timeout_ms, struct error 
 		c->in.len += (size_t)n;
 	}
 	*nl = '\0';
-	free(*ret);
-	*ret = xstrdup(c->in.data + c->at);
+	*ret = c->in.data + c->at;
 	c->at = (size_t)(nl - c->in.data) + 1;
 	return **ret;
 }
 
 int client_follow(struct client_conn *c, struct buf *data, bool progress, int timeout_ms, struct error **err)
 {
-	_cleanup_free_ char *line = NULL;
+	char *line, *text;
 	int mark, status;
-	char *text;
 
 	while ((mark = client_next(c, &line, timeout_ms, err)) > 0) {
 		text = line + (line[1] ? 2 : 1);

@@ -54,18 +54,23 @@ static bool input_skip; /* the rest of a line that was too long */
 
 /* Answers. */
 
-static void send_line(const struct reply *r, char mark, const char *text)
+/* Where the text of a line begins in the client's buffer. */
+static size_t begin_line(const struct reply *r, char mark)
+{
+	struct buf *out = &r->client->out;
+
+	if (r->tag[0])
+		buf_addf(out, "@%s ", r->tag);
+	buf_add(out, (char[]){ mark, ' ' }, 2);
+	return out->len;
+}
+
+static void end_line(const struct reply *r, size_t at)
 {
 	struct client *c = r->client;
 
-	if (c->gone)
-		return;
-	if (r->tag[0])
-		buf_addf(&c->out, "@%s ", r->tag);
-	buf_addc(&c->out, mark);
-	buf_addc(&c->out, ' ');
-	for (; *text; text++)
-		buf_addc(&c->out, *text == '\n' ? ' ' : *text);
+	for (char *nl = c->out.data + at; (nl = memchr(nl, '\n', c->out.len - (size_t)(nl - c->out.data)));)
+		*nl = ' ';
 	buf_addc(&c->out, '\n');
 	if (c->out.len > OUT_MAX) {
 		log_line("a client does not read its answers; dropped");
@@ -73,17 +78,29 @@ static void send_line(const struct reply *r, char mark, const char *text)
 	}
 }
 
+static void send_line(const struct reply *r, char mark, const char *text)
+{
+	size_t at;
+
+	if (r->client->gone)
+		return;
+	at = begin_line(r, mark);
+	buf_adds(&r->client->out, text);
+	end_line(r, at);
+}
+
 void reply_data(struct reply *r, const char *fmt, ...)
 {
-	_cleanup_free_ char *text = NULL;
 	va_list ap;
+	size_t at;
 
-	if (!r->client)
+	if (!r->client || r->client->gone)
 		return;
+	at = begin_line(r, '-');
 	va_start(ap, fmt);
-	text = xvasprintf(fmt, ap);
+	buf_addvf(&r->client->out, fmt, ap);
 	va_end(ap);
-	send_line(r, '-', text);
+	end_line(r, at);
 }
 
 static void end_text(const struct reply *r, int status, const char *text)

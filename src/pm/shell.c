@@ -80,10 +80,9 @@ static int carry(int from, int to)
 /* -1: pm has gone. */
 static int answers(struct carrier *c, struct buf *unit, struct error **err)
 {
-	_cleanup_free_ char *line = NULL;
-
 	for (;;) {
 		_cleanup_error_ struct error *e = NULL;
+		char *line;
 		int mark = client_next(&c->conn, &line, 0, &e);
 
 		if (mark == '-' && !unit->len)

@@ -47,10 +47,9 @@ static void answer(struct loader *l, const char *line)
 /* Waits up to timeout_ms for the first, takes all that are there. -1: pm has gone. */
 static int answers(struct loader *l, int timeout_ms, struct error **err)
 {
-	_cleanup_free_ char *line = NULL;
-
 	for (;; timeout_ms = 0) {
 		_cleanup_error_ struct error *e = NULL;
+		char *line;
 		int r = client_next(&l->conn, &line, timeout_ms, &e);
 
 		if (r > 0) {
