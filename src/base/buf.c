@@ -54,7 +54,8 @@ void buf_adds(struct buf *b, const char *s)
 
 void buf_addc(struct buf *b, char c)
 {
-	buf_add(b, &c, 1);
+	*buf_reserve(b, 1) = c;
+	b->data[++b->len] = '\0';
 }
 
 void buf_addvf(struct buf *b, const char *fmt, va_list ap)

@@ -228,14 +228,39 @@ static void run_kill(struct reply *r, const struct command *c, const struct strv
 }
 
 /* id, state, goal, type, pid, job, seconds in the state, retries; then what it waits for. */
+static char *put_number(char *to, uint64_t v)
+{
+	char digits[24], *at = digits + sizeof(digits) - 1;
+
+	*at = '\0';
+	do
+		*--at = (char)('0' + v % 10);
+	while (v /= 10);
+	return stpcpy(to, at);
+}
+
+/* Without printf: there may be ten thousand of them. */
 static void print_unit(struct reply *r, const struct unit *u)
 {
-	char why[160];
+	uint64_t seconds = (machine.now - (u->since ? u->since : machine.began)) / 1000;
+	char why[160], line[PM_ID_MAX + sizeof(why) + 200], *at = stpcpy(line, u->id);
 
 	core_waits_for(&machine.core, u, why);
-	reply_data(r, "%s\t%s\t%s\t%s\t%d\t%u\t%llu\t%u\t%s", u->id, pm_state_name(u->state), u->up ? "up" : "down",
-		unit_type_names[u->type], u->pid > 0 ? (int)u->pid : 0, u->job,
-		(unsigned long long)(machine.now - (u->since ? u->since : machine.began)) / 1000, u->retries, why);
+	*at++ = '\t';
+	at = stpcpy(at, pm_state_name(u->state));
+	at = stpcpy(at, u->up ? "\tup\t" : "\tdown\t");
+	at = stpcpy(at, unit_type_names[u->type]);
+	*at++ = '\t';
+	at = put_number(at, u->pid > 0 ? (uint64_t)u->pid : 0);
+	*at++ = '\t';
+	at = put_number(at, u->job);
+	*at++ = '\t';
+	at = put_number(at, seconds);
+	*at++ = '\t';
+	at = put_number(at, u->retries);
+	*at++ = '\t';
+	strcpy(at, why);
+	reply_text(r, line);
 }
 
 static void run_list(struct reply *r, const struct command *c, const struct strv *words, struct error **err)

@@ -184,34 +184,41 @@ static void unsee(struct core *c, struct walk *w)
 		c->units[w->found[i]]->seen = false;
 }
 
-static int by_number(const void *a, const void *b)
+/* By Shell's method: these are many small ones, for which the library's has too much to do. */
+static void sort(uint64_t *v, uint32_t n)
 {
-	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+	uint32_t gap = 1;
 
-	return x < y ? -1 : x > y;
+	while (gap < n / 3)
+		gap = gap * 3 + 1;
+	for (; gap; gap /= 3)
+		for (uint32_t i = gap; i < n; i++) {
+			uint64_t x = v[i];
+			uint32_t at = i;
+
+			for (; at >= gap && v[at - gap] > x; at -= gap)
+				v[at] = v[at - gap];
+			v[at] = x;
+		}
 }
 
 /* Gives the numbers of both sides out anew: what is below gets the smaller ones, each side keeps its own order. */
 static void renumber(struct core *c, const struct walk *below, const struct walk *above)
 {
 	const struct walk *sides[2] = { below, above };
-	uint32_t n = below->n + above->n, k = 0;
+	uint32_t n = below->n + above->n, first = 0, i = 0, j = below->n;
+	_cleanup_free_ uint64_t *pairs = xcalloc(n, sizeof(*pairs)); /* old number << 32 | unit */
 	_cleanup_free_ uint32_t *numbers = xcalloc(n, sizeof(*numbers));
-	_cleanup_free_ uint32_t *pairs = xcalloc(n, 2 * sizeof(*pairs)); /* old number, unit */
 
-	for (int s = 0; s < 2; s++) {
-		uint32_t first = k;
-
-		for (uint32_t i = 0; i < sides[s]->n; i++, k++) {
-			numbers[k] = c->units[sides[s]->found[i]]->order;
-			pairs[k * 2] = numbers[k];
-			pairs[k * 2 + 1] = sides[s]->found[i];
-		}
-		qsort(pairs + first * 2, sides[s]->n, 2 * sizeof(*pairs), by_number);
+	for (int s = 0; s < 2; first += sides[s++]->n) {
+		for (uint32_t k = 0; k < sides[s]->n; k++)
+			pairs[first + k] = (uint64_t)c->units[sides[s]->found[k]]->order << 32 | sides[s]->found[k];
+		sort(pairs + first, sides[s]->n);
 	}
-	qsort(numbers, n, sizeof(*numbers), by_number);
-	for (uint32_t i = 0; i < n; i++)
-		c->units[pairs[i * 2 + 1]]->order = numbers[i];
+	for (uint32_t k = 0; k < n; k++)
+		numbers[k] = (uint32_t)(pairs[j == n || (i < below->n && pairs[i] < pairs[j]) ? i++ : j++] >> 32);
+	for (uint32_t k = 0; k < n; k++)
+		c->units[(uint32_t)pairs[k]]->order = numbers[k];
 }
 
 /* u shall depend on v, but v already depends on u: says over what. */

@@ -169,6 +169,7 @@ bool server_has_clients(void);
 void reply_relax(struct reply *r);
 bool reply_relaxed(const struct reply *r);
 /* One line of an answer: data. */
+void reply_text(struct reply *r, const char *text);
 void reply_data(struct reply *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void reply_end(struct reply *r, int status, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 void reply_error(struct reply *r, struct error **err);

@@ -103,6 +103,12 @@ void reply_data(struct reply *r, const char *fmt, ...)
 	end_line(r, at);
 }
 
+void reply_text(struct reply *r, const char *text)
+{
+	if (r->client)
+		send_line(r, '-', text);
+}
+
 static void end_text(const struct reply *r, int status, const char *text)
 {
 	_cleanup_free_ char *line = NULL;

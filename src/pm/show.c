@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/param.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -37,9 +38,24 @@ static void cut(char *line, char **f, int n)
 	}
 }
 
-static int by_id(const void *a, const void *b)
+/* Merges halves, from small ones on: many rows are mostly in order already, and the library's sort moves each of them often. */
+static struct row *sorted(struct row *rows, size_t n)
 {
-	return strcmp(((const struct row *)a)->f[0], ((const struct row *)b)->f[0]);
+	struct row *from = rows, *to = xcalloc(n, sizeof(*to)), *swap;
+
+	for (size_t half = 1; half < n; half *= 2) {
+		for (size_t start = 0; start < n; start += 2 * half) {
+			size_t i = start, middle = MIN(start + half, n), j = middle, end = MIN(start + 2 * half, n);
+
+			for (size_t k = start; k < end; k++)
+				to[k] = j == end || (i < middle && strcmp(from[i].f[0], from[j].f[0]) <= 0) ? from[i++] : from[j++];
+		}
+		swap = from;
+		from = to;
+		to = swap;
+	}
+	free(to);
+	return from;
 }
 
 static struct row *rows_of(char *text, size_t *n)
@@ -55,42 +71,42 @@ static struct row *rows_of(char *text, size_t *n)
 			rows = xreallocarray(rows, *n ? *n * 2 : 1, sizeof(*rows));
 		cut(line, rows[(*n)++].f, NFIELDS);
 	}
-	if (rows)
-		qsort(rows, *n, sizeof(*rows), by_id);
-	return rows;
+	return rows ? sorted(rows, *n) : NULL;
 }
 
-static void json_string(const char *s)
+static void json_string(struct buf *out, const char *s)
 {
-	putchar('"');
+	buf_addc(out, '"');
 	for (; *s; s++) {
 		if (*s == '"' || *s == '\\')
-			printf("\\%c", *s);
-		else if ((unsigned char)*s < ' ')
-			printf("\\u%04x", (unsigned char)*s);
+			buf_addc(out, '\\');
+		if ((unsigned char)*s < ' ')
+			buf_addf(out, "\\u%04x", (unsigned char)*s);
 		else
-			putchar(*s);
+			buf_addc(out, *s);
 	}
-	putchar('"');
+	buf_addc(out, '"');
 }
 
-static void print_json(const struct row *rows, size_t n)
+static void print_json(const struct row *rows, size_t n, struct buf *out)
 {
-	printf("[");
+	buf_addc(out, '[');
 	for (size_t i = 0; i < n; i++) {
-		printf(i ? ",\n {" : "\n {");
+		buf_adds(out, i ? ",\n {" : "\n {");
 		for (int k = 0; k < NFIELDS; k++) {
 			bool number = k == F_PID || k == F_JOB || k == F_SINCE || k == F_RETRIES;
 
-			printf("%s\"%s\": ", k ? ", " : "", field_names[k]);
+			buf_adds(out, k ? ", \"" : "\"");
+			buf_adds(out, field_names[k]);
+			buf_adds(out, "\": ");
 			if (number)
-				printf("%s", *rows[i].f[k] ? rows[i].f[k] : "0");
+				buf_adds(out, *rows[i].f[k] ? rows[i].f[k] : "0");
 			else
-				json_string(rows[i].f[k]);
+				json_string(out, rows[i].f[k]);
 		}
-		printf("}");
+		buf_addc(out, '}');
 	}
-	printf("\n]\n");
+	buf_adds(out, "\n]\n");
 }
 
 static const char *age(const char *seconds, char to[32])
@@ -108,8 +124,28 @@ static const char *age(const char *seconds, char to[32])
 	return to;
 }
 
+/* Eight texts; the first to fifth in columns. */
+static void table_row(struct buf *out, int width, const char *const *f)
+{
+	const int widths[] = { width, 13, 8, -7, -6 }; /* less than 0: to the right */
+
+	for (size_t i = 0; i < 8; i++) {
+		int w = i < ARRAY_SIZE(widths) ? widths[i] : 0, room = (w < 0 ? -w : w) - (int)strlen(f[i]);
+
+		for (; w < 0 && room > 0; room--)
+			buf_addc(out, ' ');
+		buf_adds(out, f[i]);
+		for (; room > 0; room--)
+			buf_addc(out, ' ');
+		if (w)
+			buf_adds(out, "  ");
+	}
+	buf_addc(out, '\n');
+}
+
 int show_list(const char *data, const char *format)
 {
+	_cleanup_buf_ struct buf out = BUF_INIT;
 	_cleanup_free_ char *text = xstrdup(data);
 	_cleanup_free_ struct row *rows = NULL;
 	int width = 4;
@@ -117,20 +153,22 @@ int show_list(const char *data, const char *format)
 
 	rows = rows_of(text, &n);
 	if (!strcmp(format, "json")) {
-		print_json(rows, n);
+		print_json(rows, n, &out);
+		fwrite(out.data, 1, out.len, stdout);
 		return 0;
 	}
 	for (size_t i = 0; i < n; i++)
 		if ((int)strlen(rows[i].f[F_ID]) > width && width < 40)
 			width = strlen(rows[i].f[F_ID]) > 40 ? 40 : (int)strlen(rows[i].f[F_ID]);
-	printf("%-*s  %-13s  %-8s  %7s  %6s  %s\n", width, "UNIT", "STATE", "TYPE", "PID", "SINCE", "");
+	table_row(&out, width, (const char *const[]){ "UNIT", "STATE", "TYPE", "PID", "SINCE", "", "", "" });
 	for (size_t i = 0; i < n; i++) {
 		char **f = rows[i].f, since[32];
+		bool again = strcmp(f[F_RETRIES], "0") != 0;
 
-		printf("%-*s  %-13s  %-8s  %7s  %6s  %s%s%s\n", width, f[F_ID], f[F_STATE], f[F_TYPE],
-			strcmp(f[F_PID], "0") ? f[F_PID] : "-", age(f[F_SINCE], since), f[F_WAITS],
-			atoi(f[F_RETRIES]) ? "restarts: " : "", atoi(f[F_RETRIES]) ? f[F_RETRIES] : "");
+		table_row(&out, width, (const char *const[]){ f[F_ID], f[F_STATE], f[F_TYPE], strcmp(f[F_PID], "0") ? f[F_PID] : "-",
+			age(f[F_SINCE], since), f[F_WAITS], !again ? "" : *f[F_WAITS] ? "; restarts: " : "restarts: ", again ? f[F_RETRIES] : "" });
 	}
+	fwrite(out.data, 1, out.len, stdout);
 	return 0;
 }
 

@@ -46,7 +46,7 @@ static int escape(const char *s, size_t n, size_t *at, struct buf *word, struct 
 static int quoted(const char *s, size_t n, size_t *at, struct buf *word, struct error **err)
 {
 	char quote = s[*at];
-	size_t start = ++*at;
+	size_t start = ++*at, from;
 
 	while (*at < n && s[*at] != quote) {
 		if (!s[*at])
@@ -57,7 +57,10 @@ static int quoted(const char *s, size_t n, size_t *at, struct buf *word, struct 
 				return -1;
 			continue;
 		}
-		buf_addc(word, s[(*at)++]);
+		from = *at;
+		while (*at < n && s[*at] && s[*at] != quote && (s[*at] != '\\' || quote != '"'))
+			++*at;
+		buf_add(word, s + from, *at - from);
 	}
 	if (*at >= n)
 		return error_set(err, ERR_USAGE, "column %zu: no closing %c", start, quote);
@@ -70,18 +73,23 @@ static bool blank(char c)
 	return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
+/* What stands for itself outside of quotes. */
+static bool plain(char c)
+{
+	return c && !blank(c) && c != '\'' && c != '"' && c != '\\';
+}
+
 int stream_split(const char *s, size_t n, struct strv *words, struct error **err)
 {
-	size_t at = 0;
+	_cleanup_buf_ struct buf word = BUF_INIT;
+	size_t at = 0, from;
 
 	for (;;) {
-		_cleanup_buf_ struct buf word = BUF_INIT;
-
 		while (at < n && blank(s[at]))
 			at++;
 		if (at >= n || s[at] == '#')
 			return 0;
-		buf_reserve(&word, 1);
+		buf_clear(&word);
 		while (at < n && !blank(s[at])) {
 			if (s[at] == '\'' || s[at] == '"') {
 				if (quoted(s, n, &at, &word, err) < 0)
@@ -93,7 +101,9 @@ int stream_split(const char *s, size_t n, struct strv *words, struct error **err
 			} else if (!s[at]) {
 				return error_set(err, ERR_USAGE, "column %zu: a NUL byte", at + 1);
 			} else {
-				buf_addc(&word, s[at++]);
+				for (from = at; at < n && plain(s[at]);)
+					at++;
+				buf_add(&word, s + from, at - from);
 			}
 		}
 		strv_add(words, buf_str(&word));
@@ -102,9 +112,9 @@ int stream_split(const char *s, size_t n, struct strv *words, struct error **err
 
 void stream_quote(struct buf *b, const char *word)
 {
-	static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.,:/@%+=-!^~[]{}()*?&|<>;$`";
+	static const char bare[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.,:/@%+=-!^~[]{}()*?&|<>;$`";
 
-	if (*word && !word[strspn(word, plain)]) {
+	if (*word && !word[strspn(word, bare)]) {
 		buf_adds(b, word);
 		return;
 	}
