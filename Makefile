@@ -4,7 +4,7 @@ BUILD ?= build
 prefix ?= /usr/local
 CROFT = $(BUILD)/src/cli/croft
 
-.PHONY: all deps deps-tests demo check check-sanitize check-valgrind check-clang bench fuzz install clean
+.PHONY: all deps deps-tests deps-bench demo check check-sanitize check-valgrind check-clang bench fuzz install clean
 
 all: deps
 	@test -f $(BUILD)/build.ninja || meson setup --prefix $(prefix) $(BUILD)
@@ -15,6 +15,9 @@ deps:
 
 deps-tests:
 	@sh scripts/deps.sh --tests
+
+deps-bench:
+	@sh scripts/deps.sh --bench
 
 demo: all
 	@bash scripts/demo.sh $(CROFT)
@@ -37,7 +40,7 @@ check-clang: deps-tests
 	@ninja -C $(BUILD)-clang
 	@bash scripts/check.sh --unit $(BUILD)-clang
 
-bench: deps-tests all
+bench: deps-bench all
 	@bash tests/bench/run $(CROFT)
 
 fuzz: deps-tests

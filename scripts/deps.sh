@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Installs what is missing of what building and running croft needs, with --tests also what its tests need.
+# Installs what is missing of what building and running croft needs, with --tests also what its tests need, with --bench also
+# what its benchmarks set beside it. s6-rc is not in Debian 12.
 set -eu
 
 packages="
@@ -14,13 +15,18 @@ busybox-static debian-archive-keyring ca-certificates gpgv gpg gpg-agent
 e2fsprogs libext2fs-dev libfdisk-dev mmdebstrap uidmap dosfstools mtools xorriso xz-utils jq openssh-client openssh-server
 "
 # Other compilers, checkers and clients that tests set beside croft.
-[ "${1:-}" != --tests ] || packages="$packages
+tests=
+case ${1:-} in --tests | --bench) tests=yes ;; esac
+[ -z "$tests" ] || packages="$packages
 clang libclang-rt-14-dev valgrind zsh fish
 isc-dhcp-client miniupnpc bind9-dnsutils nftables vde2
 "
 
 # For jobs: a rescue CD, passwords, archives; TPM.
-[ "${1:-}" != --tests ] || packages="$packages grub-common grub-pc-bin zstd openssl swtpm"
+[ -z "$tests" ] || packages="$packages grub-common grub-pc-bin zstd openssl swtpm"
+
+# Peers. Debian's runit is a supervisor like the others here; the init system that uses it would be runit-init.
+[ "${1:-}" != --bench ] || packages="$packages runit s6 supervisor"
 
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
 	if command -v meson >/dev/null && command -v qemu-img >/dev/null; then

@@ -1,10 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # pm against s6, runit and supervisord: the same units, the same run, ratios only. Peers that are not installed are left out.
-# usage: tests/bench/pm.sh PM [UNITS]
+# s6-rc is not in Debian 12; s6 is what it starts its services with.
+# usage: tests/bench/pm.sh PM PMGRAPH [UNITS]
 set -u
-pm=$(realpath "${1:?usage: $0 PM [UNITS]}") || exit 2
-n=${2:-1000}
+pm=$(realpath "${1:?usage: $0 PM PMGRAPH [UNITS]}") && graph=$(realpath "${2:?usage: $0 PM PMGRAPH [UNITS]}") || exit 2
+n=${3:-1000}
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d "${TMPDIR:-/tmp}/pm-bench.XXXXXX")
 rounds=3 over=0 pids=()
@@ -113,16 +114,26 @@ supervisor_start="supervisorctl -c $work/sup.conf start all >/dev/null"
 supervisor_stop="supervisorctl -c $work/sup.conf stop all >/dev/null"
 supervisor_down() { kill "$supervisor"; wait "$supervisor" 2>/dev/null; }
 
+took() { # COMMAND...: microseconds
+	local start=${EPOCHREALTIME/./}
+	"$@" >"$work/out" || exit 1
+	echo $((${EPOCHREALTIME/./} - start))
+}
+
 # measure NAME: medians in NAME_t_start, NAME_t_stop (us, stopped -> all running, and back) and NAME_t_again (death -> exec)
 measure() {
-	local i start="$1_start" stop="$1_stop" starts="" stops=""
+	local i start="$1_start" stop="$1_stop" starts="" stops="" slow
 	"$1_up"
 	for ((i = 0; i < rounds; i++)); do
 		ask "start $n ${!start}"
 		starts+=" $got"
+		# One that takes several times as long is measured once: it is not the best, and the whole must not take long.
+		slow=$((got > 4 * ${pm_t_start:-$got}))
 		[ "$i" = 0 ] && sleep 2 && ask kill 21 && printf -v "$1_t_again" %s "$(median <<<"$got")"
+		[ "$i$1" = 0pm ] && watcher_kb=$(rss "$watcher")
 		ask "stop ${!stop}"
 		stops+=" $got"
+		[ "$slow" = 1 ] && break
 	done
 	printf -v "$1_t_start" %s "$(median <<<"$starts")"
 	printf -v "$1_t_stop" %s "$(median <<<"$stops")"
@@ -141,7 +152,7 @@ pm_main() { # HOME [OPTIONS...]: in the background; $watcher and $machine are it
 	"$pm" main --home "$h" "$@" >"$h.log" 2>&1 &
 	watcher=$!
 	pids+=("$watcher")
-	until_ok "$pm" --home "$h" list
+	until_ok "$pm" --home "$h" jobs
 	machine=$(pgrep -P "$watcher" | head -n 1)
 }
 pm_up() {
@@ -176,7 +187,6 @@ measure_memory() {
 	pm_main "$work/empty"
 	sleep 1
 	result "resident memory without units / 700 KB" $(($(rss "$machine") + $(rss "$watcher"))) 700 1
-	result "private memory of the watcher / 200 KB" "$(private "$watcher")" 200 1
 	before=$(private "$machine")
 	"$pm" --home "$work/empty" -q shutdown
 	pm_units 10000 >"$work/stream"
@@ -185,6 +195,7 @@ measure_memory() {
 	sleep 2
 	after=$(private "$machine")
 	result "memory for each of 10,000 units / 1.2 KB" $((after - before)) 12000 1
+	result "state of 10,000 units read by pm list / 20 ms" "$(for _ in 1 2 3 4 5 6 7; do took "$pm" --home "$work/full" list; done | median)" 20000 1
 	w0=$(wakes "$watcher" "$machine")
 	sleep 5
 	w1=$(wakes "$watcher" "$machine")
@@ -210,5 +221,7 @@ result "$n units from stopped to all running / best of ${peers[*]}" "$pm_t_start
 result "$n units from running to all stopped / best of ${peers[*]}" "$pm_t_stop" "$(best stop "${peers[@]}")" 0.8
 result "death of a process to its replacement / best of ${peers[*]}" "$pm_t_again" "$(best again "${peers[@]}")" 1
 result "size of the program / 400 KB" "$(stat -c %s "$pm")" 400000 1
+result "resident memory of the watcher of $n processes / 200 KB" "$watcher_kb" 200 1
+result "10,000 units and their dependencies loaded and ordered / 60 ms" "$("$graph" 10000)" 60000 1
 measure_memory
 exit "$over"
