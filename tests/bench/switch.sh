@@ -111,9 +111,7 @@ kill "$crowd"
 end
 wait 2>/dev/null
 
-# The computer's own unsteadiness is in both: what the delay adds to it counts.
-plain_way() { config 2; ours delay 2 50000; }
-delayed_way() { config 2 ',"links":[{"node":"n2","in":{"delay":"20ms"}}]'; ours delay 2 50000; }
-pairs delayed_way plain_way
-result "50,000 frames a second over 20 ms: ms too late, 99th percentile" "$(awk -v a="$a" -v b="$b" 'BEGIN { d = (a - b) / 1000 - 20; print d > 0 ? d : 0 }')" 1 most
+config 2 ',"links":[{"node":"n2","in":{"delay":"20ms"}}]'
+late=$(for ((i = 0; i < rounds; i++)); do ours delay 2 50000; done | median)
+result "50,000 frames a second over 20 ms: ms too late, 99th percentile" "$(awk -v a="$late" 'BEGIN { print a / 1000 - 20 }')" 1 most
 exit "$over"
