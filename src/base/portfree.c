@@ -15,6 +15,16 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+bool listen_at_set(struct listen_at *l, const char *host, unsigned port)
+{
+	if (strchr(host, ':')) {
+		l->at.v6 = (struct sockaddr_in6){ .sin6_family = AF_INET6, .sin6_port = htons((uint16_t)port) };
+		return inet_pton(AF_INET6, host, &l->at.v6.sin6_addr) == 1;
+	}
+	l->at.v4 = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons((uint16_t)port) };
+	return inet_pton(AF_INET, host, &l->at.v4.sin_addr) == 1;
+}
+
 static unsigned port_of(const struct listen_at *l)
 {
 	return ntohs(l->at.any.sa_family == AF_INET6 ? l->at.v6.sin6_port : l->at.v4.sin_port);

@@ -15,6 +15,8 @@ struct listen_at {
 	} at;
 };
 
+/* From an address of IPv4 or IPv6; false: it is none. */
+bool listen_at_set(struct listen_at *l, const char *host, unsigned port);
 /* Whether a socket could listen there now; else an error that says who has the port, as far as /proc shows it. what: for whom. */
 int port_check_free(const char *what, const struct listen_at *l, struct error **err);
 

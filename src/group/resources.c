@@ -114,8 +114,7 @@ static int check_port(const struct group *g, const struct group_forward *f, stru
 		(*err)->cls = ERR_STATE;
 		return error_hint(err, "take another port, or stop the other group: croft group %s down", other);
 	}
-	l.at.v4 = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons((uint16_t)f->spec.host_port) };
-	inet_pton(AF_INET, f->spec.host, &l.at.v4.sin_addr);
+	listen_at_set(&l, f->spec.host, f->spec.host_port);
 	what = xasprintf("%s:%d:%d: forward", doc_name(g->doc), f->at->line, f->at->col);
 	return port_check_free(what, &l, err);
 }

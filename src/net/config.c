@@ -4,6 +4,7 @@
 #include "net/ip6.h"
 #include "net/kernel.h"
 #include "net/nat.h"
+#include "net/ping6.h"
 #include "net/services.h"
 #include "net/zone.h"
 #include "base/cleanup.h"
@@ -63,6 +64,7 @@ static void zone_free(struct net *n, struct zone *z)
 {
 	resolver_forget_zone(n->resolver, z);
 	services_forget_zone(n, z);
+	pings6_forget_zone(n, z);
 	while (z->ports) {
 		struct port *p = z->ports;
 

@@ -30,6 +30,7 @@ struct faults *faults_new(struct net *n)
 	f->net = n;
 	f->links = links_new(n->loop);
 	links_observe(f->links, on_event, n);
+	links_around(f->links, ports_hold, ports_write);
 	return f;
 }
 

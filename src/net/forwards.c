@@ -11,32 +11,44 @@
 #include "base/portfree.h"
 #include "net/faults.h"
 #include "net/forwards.h"
+#include "net/ip6.h"
 #include "net/pcp.h"
 
+#include <arpa/inet.h>
 #include <string.h>
 
 #define FORWARDS_MAX 4096
 #define LOOPBACK 0x7f000001u
 
 /* The NIC that it goes to: in a zone that leads out if there is one. */
-static struct port *target(const struct net *n, const char *node)
+static struct port *target(const struct net *n, const char *node, bool v6)
 {
 	struct port *best = NULL;
 
 	for (struct zone *z = n->zones; z; z = z->next)
 		for (struct port *p = z->ports; p; p = p->next)
-			if (p->kind == PORT_MACHINE && !strcmp(p->node, node) && (!best || (z->has_outside && !best->zone->has_outside)))
+			if (p->kind == PORT_MACHINE && !strcmp(p->node, node) && (!v6 || z->v6) &&
+				(!best || (z->has_outside && !best->zone->has_outside)))
 				best = p;
 	return best;
+}
+
+static void host_text(const struct forward *f, char ret[INET6_ADDRSTRLEN])
+{
+	struct in_addr a = { htonl(f->host) };
+
+	inet_ntop(f->v6 ? AF_INET6 : AF_INET, f->v6 ? (const void *)f->host6 : &a, ret, INET6_ADDRSTRLEN);
 }
 
 /* What stands in the way, asked before libslirp would fail with less of an explanation. */
 static int check_free(const struct forward *f, struct error **err)
 {
 	struct listen_at l = { .udp = f->udp };
+	char host[INET6_ADDRSTRLEN];
 	_cleanup_free_ char *what = xasprintf("the forward to %s:%u", f->node, f->port);
 
-	l.at.v4 = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(f->host_port), .sin_addr.s_addr = htonl(f->host) };
+	host_text(f, host);
+	listen_at_set(&l, host, f->host_port);
 	return port_check_free(what, &l, err);
 }
 
@@ -66,7 +78,11 @@ static int start(struct net *n, struct forward *f, struct error **err)
 		return f->port == 53 || f->port == PCP_PORT
 			       ? error_set(err, ERR_STATE, "port %u of the gateway answers machines itself", f->port)
 			       : 0;
-	to = target(n, f->node);
+	to = target(n, f->node, f->v6);
+	if (!to && f->v6 && target(n, f->node, false)) {
+		error_set(err, ERR_STATE, "forward of port %u: no zone of %s has IPv6", f->host_port, f->node);
+		return error_hint(err, "give one of its zones a prefix6, as prefix6: auto");
+	}
 	if (!to)
 		return error_set(err, ERR_NOT_FOUND, "forward of port %u: there is no machine '%s'", f->host_port, f->node);
 	if (check_free(f, err) < 0)
@@ -75,7 +91,13 @@ static int start(struct net *n, struct forward *f, struct error **err)
 		to->zone->outside = outside_new(to->zone);
 	if (!to->zone->outside)
 		return error_set(err, ERR_FAILED, "zone %s: libslirp does not start", to->zone->name);
-	if (outside_forward(to->zone->outside, f->udp, f->host, f->host_port, to->ip, f->port, err) < 0)
+	if (f->v6) {
+		uint8_t ip[16];
+
+		ip6_address(to->zone->prefix6, to->mac, ip);
+		if (outside_forward6(to->zone->outside, f->udp, f->host6, f->host_port, ip, f->port, err) < 0)
+			return -1;
+	} else if (outside_forward(to->zone->outside, f->udp, f->host, f->host_port, to->ip, f->port, err) < 0)
 		return -1;
 	f->zone = to->zone;
 	return 0;
@@ -86,15 +108,26 @@ static void forward_clear(struct forward *f)
 	free(f->node);
 }
 
+/* "host": an address of either kind; none: the loopback's. */
+static int read_host(const json_t *j, struct forward *f, struct error **err)
+{
+	const char *text = conf_text(j, "host");
+
+	f->v6 = strchr(text, ':');
+	if (!f->v6)
+		return conf_ip(*text ? text : "127.0.0.1", &f->host, err);
+	return inet_pton(AF_INET6, text, f->host6) == 1 ? 0 : error_set(err, ERR_USAGE, "'%s' is not an IPv6 address", text);
+}
+
 int forward_read(const json_t *j, struct forward *f, struct error **err)
 {
 	json_int_t host_port = json_integer_value(json_object_get(j, "host_port")), port = json_integer_value(json_object_get(j, "port"));
 	const char *proto = conf_text(j, "proto");
 
 	*f = (struct forward){ .udp = !strcmp(proto, "udp"), .reverse = json_is_true(json_object_get(j, "reverse")) };
-	if (conf_ip(*conf_text(j, "host") ? conf_text(j, "host") : "127.0.0.1", &f->host, err) < 0)
+	if (read_host(j, f, err) < 0)
 		return -1;
-	if (f->reverse && f->host != LOOPBACK)
+	if (f->reverse && (f->v6 || f->host != LOOPBACK))
 		return error_set(err, ERR_USAGE, "a forward to the host leads to 127.0.0.1 alone");
 	if ((*proto && strcmp(proto, "tcp") && !f->udp) || host_port < 1 || host_port > 65535 || port < 1 || port > 65535 ||
 		!*conf_text(j, "node"))
@@ -119,7 +152,7 @@ static struct forward *find(const struct net *n, const struct forward *f)
 		if (g->udp != f->udp || g->reverse != f->reverse)
 			continue;
 		if (f->reverse ? shares_node(f, g) && (f->port == g->port || f->host_port == g->host_port)
-			       : g->host == f->host && g->host_port == f->host_port)
+			       : g->v6 == f->v6 && g->host == f->host && !memcmp(g->host6, f->host6, 16) && g->host_port == f->host_port)
 			return g;
 	}
 	return NULL;
@@ -217,7 +250,7 @@ int forward_remove(struct net *n, const json_t *j, struct error **err)
 		.host_port = (uint16_t)json_integer_value(json_object_get(j, "host_port")),
 		.port = (uint16_t)json_integer_value(json_object_get(j, "port")), .node = (char *)conf_text(j, "node") }, *has;
 
-	if (conf_ip(*conf_text(j, "host") ? conf_text(j, "host") : "127.0.0.1", &f.host, err) < 0)
+	if (read_host(j, &f, err) < 0)
 		return -1;
 	has = find_named(n, &f);
 	if (!has && f.reverse)
@@ -226,7 +259,9 @@ int forward_remove(struct net *n, const json_t *j, struct error **err)
 	if (!has)
 		return error_set(err, ERR_NOT_FOUND, "there is no forward of %s port %u on %s", f.udp ? "udp" : "tcp", f.host_port,
 			*conf_text(j, "host") ? conf_text(j, "host") : "127.0.0.1");
-	if (has->zone)
+	if (has->zone && has->v6)
+		outside_unforward6(has->zone->outside, has->udp, has->host6, has->host_port);
+	else if (has->zone)
 		outside_unforward(has->zone->outside, has->udp, has->host, has->host_port);
 	drop(n, (size_t)(has - n->forwards));
 	return 0;
@@ -291,12 +326,13 @@ json_t *forwards_json(const struct net *n, bool live)
 
 	for (size_t i = 0; i < n->nforwards; i++) {
 		const struct forward *f = &n->forwards[i];
+		char host[INET6_ADDRSTRLEN];
 
 		if (live && !f->live)
 			continue;
-		json_array_append_new(list, json_pack("{s:s, s:o, s:i, s:s, s:i, s:b, s:b}", "proto", f->udp ? "udp" : "tcp", "host",
-			json_sprintf("%u.%u.%u.%u", f->host >> 24, f->host >> 16 & 255, f->host >> 8 & 255, f->host & 255), "host_port",
-			(int)f->host_port, "node", f->node, "port", (int)f->port, "reverse", f->reverse, "live", f->live));
+		host_text(f, host);
+		json_array_append_new(list, json_pack("{s:s, s:s, s:i, s:s, s:i, s:b, s:b}", "proto", f->udp ? "udp" : "tcp", "host",
+			host, "host_port", (int)f->host_port, "node", f->node, "port", (int)f->port, "reverse", f->reverse, "live", f->live));
 	}
 	return list;
 }

@@ -9,6 +9,8 @@ struct forward {
 	bool udp, live; /* live: added by a request */
 	bool reverse;	/* from `port` of the gateway of `node` ("*": of any machine) to host_port of the host's loopback */
 	uint32_t host;	/* the host's address, host byte order */
+	bool v6;	/* or this one */
+	uint8_t host6[16];
 	uint16_t host_port, port;
 	char *node;
 	struct zone *zone; /* whose libslirp has it; of the reverse none */

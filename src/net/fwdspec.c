@@ -42,15 +42,20 @@ static bool is_host(const char *s)
 
 static bool host_address(struct forward_spec *f, const char *s)
 {
-	struct in_addr a;
+	char six[INET6_ADDRSTRLEN];
+	struct in6_addr a;
+	size_t n = strlen(s);
 
 	if (!strcmp(s, "localhost"))
 		s = "127.0.0.1";
-	if (strlen(s) >= sizeof(f->host) || inet_pton(AF_INET, s, &a) != 1)
-		return false;
-	strcpy(f->host, s);
 	f->has_host = true;
-	return true;
+	if (*s != '[')
+		return inet_pton(AF_INET, s, &a) == 1 && inet_ntop(AF_INET, &a, f->host, sizeof(f->host));
+	if (n < 2 || n - 2 >= sizeof(six) || s[n - 1] != ']')
+		return false;
+	memcpy(six, s + 1, n - 2);
+	six[n - 2] = '\0';
+	return inet_pton(AF_INET6, six, &a) == 1 && inet_ntop(AF_INET6, &a, f->host, sizeof(f->host));
 }
 
 /* Both are cut into pieces. */
@@ -103,7 +108,7 @@ int forward_spec_parse(const char *text, struct forward_spec *f, struct error **
 				"addresses of the host machines reach by themselves");
 	else
 		error_hint(err, "write [PROTO:][HOST-ADDRESS:]PORT-NODE[:PORT], as tcp:127.0.0.1:8080-sn:80, or the reverse, as "
-				"sn:5432-127.0.0.1:5432");
+				"sn:5432-127.0.0.1:5432; addresses of IPv6 in brackets, as [::1]:8080-sn:80");
 	forward_spec_clear(f);
 	return -1;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A forward as people write it. "[PROTO:][HOST-ADDRESS:]PORT-NODE[:PORT]": a port of the host leads to a machine's.
+ * A forward as people write it. "[PROTO:][HOST-ADDRESS:]PORT-NODE[:PORT]": a port of the host leads to a machine's; addresses of IPv6
+ * in brackets.
  * "[PROTO:]NODE:PORT-127.0.0.1[:PORT]", the reverse: a port of the gateway, as NODE sees it (*: any machine), leads to one of the host's
  * loopback.
  */
@@ -9,11 +10,12 @@
 
 #include "base/error.h"
 #include <jansson.h>
+#include <netinet/in.h>
 #include <stdbool.h>
 
 struct forward_spec {
 	bool udp, reverse, has_host; /* has_host: the address was written */
-	char host[16];		     /* 127.0.0.1 when it was not */
+	char host[INET6_ADDRSTRLEN]; /* 127.0.0.1 when it was not */
 	unsigned host_port, port;
 	char *node; /* "*" only in the reverse */
 };

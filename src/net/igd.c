@@ -66,6 +66,18 @@ static struct igd_note *note_of(const struct router *r, uint8_t proto, uint16_t 
 	return NULL;
 }
 
+/* What has no room is cut between two characters of UTF-8. */
+static void keep_text(struct igd_note *n, const char *text)
+{
+	size_t len = strlen(text);
+
+	if (len >= sizeof(n->text))
+		for (len = sizeof(n->text) - 1; len && (text[len] & 0xc0) == 0x80;)
+			len--;
+	memcpy(n->text, text, len);
+	n->text[len] = '\0';
+}
+
 static void note(struct router *r, uint8_t proto, uint16_t port, const char *text)
 {
 	struct nat_static has;
@@ -83,7 +95,7 @@ static void note(struct router *r, uint8_t proto, uint16_t port, const char *tex
 	if (n)
 		*n = (struct igd_note){ .proto = proto, .port = port };
 	if (n)
-		snprintf(n->text, sizeof(n->text), "%s", text);
+		keep_text(n, text);
 }
 
 static void forget_note(struct router *r, uint8_t proto, uint16_t port)
@@ -92,6 +104,33 @@ static void forget_note(struct router *r, uint8_t proto, uint16_t port)
 
 	if (n)
 		n->port = 0;
+}
+
+json_t *igd_notes(const struct router *r)
+{
+	json_t *list = json_array();
+	struct nat_static has;
+
+	for (size_t i = 0; r->notes && i < NOTES; i++)
+		if (r->notes[i].port && nat_static_of(r->nat, r->notes[i].proto, r->notes[i].port, &has))
+			json_array_append_new(list, json_pack("[i, i, s]", (int)r->notes[i].proto, (int)r->notes[i].port, r->notes[i].text));
+	return list;
+}
+
+void igd_restore(struct router *r, const json_t *list)
+{
+	const json_t *j;
+	size_t i;
+
+	igd_free(r);
+	json_array_foreach(list, i, j)
+	{
+		json_int_t proto = json_integer_value(json_array_get(j, 0)), port = json_integer_value(json_array_get(j, 1));
+		const char *text = json_string_value(json_array_get(j, 2));
+
+		if (text && port > 0 && port < 65536 && (proto == IPPROTO_TCP || proto == IPPROTO_UDP))
+			note(r, (uint8_t)proto, (uint16_t)port, text);
+	}
 }
 
 void igd_free(struct router *r)

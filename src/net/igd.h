@@ -22,6 +22,9 @@ void igd_describe_service(enum igd_service s, struct buf *out);
 /* "uuid:...", of the router; 42 bytes with the end. */
 void igd_uuid(const struct router *r, unsigned device, char ret[42]);
 
+/* What maps were asked for, [[protocol, port, text], ...] (new), and back in their place. */
+json_t *igd_notes(const struct router *r);
+void igd_restore(struct router *r, const json_t *notes);
 void igd_free(struct router *r);
 
 #endif

@@ -2,7 +2,9 @@
 #include "net/ip6.h"
 #include "net/filter6.h"
 #include "net/nat.h"
+#include "net/ping6.h"
 #include "net/routing.h"
+#include "net/services.h"
 
 #include <string.h>
 
@@ -173,6 +175,8 @@ static void lead_out(struct port *self, const uint8_t *mac, uint8_t *h, size_t n
 		refuse(self, mac, h, n, TOO_BIG, 0, z->mtu);
 	else if (in_group(z->net, h + 24))
 		refuse(self, mac, h, n, UNREACHABLE, 0, 0);
+	else if (ping6_out(z, h, n))
+		return;
 	else if (!z->outside || !outside_input6(z->outside, h, n))
 		refuse(self, mac, h, n, UNREACHABLE, 1, 0);
 }
@@ -202,6 +206,12 @@ static void lead_on(struct port *self, const uint8_t *mac, uint8_t *frame, size_
 		return;
 	if (h[7] <= 1) {
 		refuse(self, mac, h, n, TIME_EXCEEDED, 0, 0);
+		return;
+	}
+	/* To who came in by a forward: nobody else knows of it. */
+	if (out && self->zone->outside && outside_answers6(self->zone->outside, h, n)) {
+		h[7]--;
+		outside_input6(self->zone->outside, h, n);
 		return;
 	}
 	if (out && !r && self->zone->has_outside) {
@@ -318,6 +328,13 @@ static void to_self(struct port *self, const uint8_t *mac, uint8_t *frame, size_
 
 	if (h[6] == IPPROTO_UDP && self->kind == PORT_GATEWAY && gateway6_udp(self, mac, h, n))
 		return;
+	if (h[6] == IPPROTO_TCP && self->kind == PORT_GATEWAY && h[24] != 0xff && services_input6(zone_by_mac(self->zone, mac), h, n))
+		return;
+	/* This computer's loopback is the gateway to machines. */
+	if (self->kind == PORT_GATEWAY && self->zone->outside && outside_answers6(self->zone->outside, h, n)) {
+		outside_input6(self->zone->outside, h, n);
+		return;
+	}
 	if ((h[6] == IPPROTO_UDP || h[6] == IPPROTO_TCP) && h[24] != 0xff)
 		refuse(self, mac, h, n, UNREACHABLE, 4, 0);
 	if (h[6] != IPPROTO_ICMPV6 || n < IP6_BYTES + 8 || inet_checksum(m, n - IP6_BYTES, pseudo6(h + 8, h + 24, IPPROTO_ICMPV6, n - IP6_BYTES)))

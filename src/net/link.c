@@ -79,6 +79,7 @@ struct links {
 	size_t nheap, nlinks, cap;
 	link_observe_fn *observe;
 	void *observe_arg;
+	void (*before)(void), (*after)(void);
 };
 
 /* ---- numbers: splitmix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014) ---- */
@@ -334,7 +335,11 @@ static void on_timer(void *arg)
 	uint64_t now = loop_now(), next;
 
 	l->armed = UINT64_MAX;
+	if (l->before)
+		l->before();
 	links_run(l, now);
+	if (l->after)
+		l->after();
 	next = links_next(l);
 	if (next != UINT64_MAX)
 		arm(l, next > now + LATE_NS ? next : now + LATE_NS);
@@ -369,6 +374,12 @@ void links_observe(struct links *l, link_observe_fn *fn, void *arg)
 {
 	l->observe = fn;
 	l->observe_arg = arg;
+}
+
+void links_around(struct links *l, void (*begin)(void), void (*end)(void))
+{
+	l->before = begin;
+	l->after = end;
 }
 
 /* ---- one ---- */

@@ -42,6 +42,8 @@ typedef void link_observe_fn(void *arg, const struct link *k, void *owner, enum 
 struct links *links_new(struct loop *loop);
 void links_free(struct links *l);
 void links_observe(struct links *l, link_observe_fn *fn, void *arg);
+/* Called around what the timer brings out. */
+void links_around(struct links *l, void (*begin)(void), void (*end)(void));
 /* ns. The clock, or the time of the frame that is on its way. */
 uint64_t links_now(const struct links *l);
 /* Frames come from outside now (ns; 0: now): what was due before goes first. */

@@ -12,6 +12,7 @@
 #include "net/forwards.h"
 #include "net/frag.h"
 #include "net/kernel.h"
+#include "net/ping6.h"
 #include "net/services.h"
 
 #include <errno.h>
@@ -40,6 +41,7 @@ static void on_tick(void *arg)
 
 	state_tick(n);
 	services_tick(n);
+	pings6_tick(n);
 	if (n->kernel)
 		kernel_attach(n);
 	loop_timer_arm(n->tick, 1000000000);
@@ -177,6 +179,7 @@ int main(int argc, char **argv)
 	forwards_clear(&n);
 	net_clear(&n);
 	services_free(&n);
+	pings6_free(&n);
 	frags_free(n.frags);
 	resolver_free(n.resolver);
 	faults_free(n.faults);

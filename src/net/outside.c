@@ -30,6 +30,10 @@ struct peer {
 	uint32_t inside, remote;
 	uint16_t port, remote_port;
 };
+struct peer6 {
+	uint8_t inside[16], remote[16], proto;
+	uint16_t port, remote_port;
+};
 
 struct outside {
 	struct zone *zone;
@@ -38,7 +42,12 @@ struct outside {
 	size_t nwatches;
 	struct peer peers[PEERS]; /* who has asked machines by UDP through forwards */
 	size_t next_peer;
-	uint16_t services[SERVICES]; /* ports that libslirp hands to services.c; 0: none more */
+	struct peer6 peers6[PEERS]; /* the same by IPv6, TCP too */
+	size_t next_peer6;
+	struct {
+		uint32_t at;
+		uint16_t port;
+	} services[SERVICES]; /* what libslirp hands to services.c; port 0: none more */
 	bool again; /* slirp has something to send and wants a turn for it */
 };
 
@@ -101,9 +110,56 @@ bool outside_answers(const struct outside *o, const struct ip4 *p)
 	return p->proto == IPPROTO_UDP && known_peer(o, &peer);
 }
 
+/* The ends of a packet of TCP or UDP, as `inside` sees them: as its sender, or (from_outside) as its receiver. */
+static bool ends6(const uint8_t *h, size_t n, bool from_outside, struct peer6 *p)
+{
+	const uint8_t *t = h + IP6_BYTES;
+
+	memset(p, 0, sizeof(*p));
+	p->proto = h[6];
+	if (n < IP6_BYTES + UDP_BYTES || (p->proto != IPPROTO_TCP && p->proto != IPPROTO_UDP) || (p->proto == IPPROTO_TCP && n < IP6_BYTES + TCP_BYTES))
+		return false;
+	memcpy(p->inside, h + (from_outside ? 24 : 8), 16);
+	memcpy(p->remote, h + (from_outside ? 8 : 24), 16);
+	p->port = get16(t + (from_outside ? 2 : 0));
+	p->remote_port = get16(t + (from_outside ? 0 : 2));
+	return true;
+}
+
+static bool known_peer6(const struct outside *o, const struct peer6 *p)
+{
+	for (size_t i = 0; i < PEERS; i++)
+		if (!memcmp(&o->peers6[i], p, sizeof(*p)))
+			return true;
+	return false;
+}
+
+/* Who begins a connection, or asks by UDP. */
+static void note_peer6(struct outside *o, const uint8_t *h, size_t n)
+{
+	struct peer6 p;
+
+	if (!ends6(h, n, true, &p) || (p.proto == IPPROTO_TCP && (h[IP6_BYTES + 13] & 0x12) != 2) || known_peer6(o, &p))
+		return;
+	memcpy(&o->peers6[o->next_peer6], &p, sizeof(p)); /* what lies between its members too: they are compared as bytes */
+	o->next_peer6 = (o->next_peer6 + 1) % PEERS;
+}
+
+bool outside_answers6(const struct outside *o, const uint8_t *ip, size_t len)
+{
+	struct peer6 p;
+
+	return ends6(ip, len, false, &p) && known_peer6(o, &p);
+}
+
 uint32_t outside_service_address(const struct zone *z)
 {
 	return z->prefix | ~z->mask;
+}
+
+uint32_t outside_service_address6(const struct zone *z)
+{
+	return z->prefix;
 }
 
 /* To the machine it comes from the gateway. */
@@ -159,8 +215,10 @@ static void from_slirp6(struct outside *o, const uint8_t *f, size_t n)
 	n -= ETH_BYTES;
 	if (h[6] == IPPROTO_ICMPV6 && n >= IP6_BYTES + 24 && m[0] == 135)
 		answer_solicitation(o, h, m + 8);
-	else if (h[24] != 0xff && (h[6] == IPPROTO_TCP || h[6] == IPPROTO_UDP || (h[6] == IPPROTO_ICMPV6 && n > IP6_BYTES && m[0] <= 4)))
+	else if (h[24] != 0xff && (h[6] == IPPROTO_TCP || h[6] == IPPROTO_UDP || (h[6] == IPPROTO_ICMPV6 && n > IP6_BYTES && m[0] <= 4))) {
+		note_peer6(o, h, n);
 		ip6_from_outside(o->zone, h, n);
+	}
 }
 
 static ssize_t send_packet(const void *p, size_t n, void *arg)
@@ -176,6 +234,10 @@ static ssize_t send_packet(const void *p, size_t n, void *arg)
 		return (ssize_t)n;
 	if (get32(f + ETH_BYTES + 12) == outside_service_address(o->zone)) {
 		service_answer(o, f + ETH_BYTES, n - ETH_BYTES);
+		return (ssize_t)n;
+	}
+	if (get32(f + ETH_BYTES + 12) == outside_service_address6(o->zone)) {
+		services_answer6(o->zone, f + ETH_BYTES, n - ETH_BYTES);
 		return (ssize_t)n;
 	}
 	/* Answers to what went out need no such note. */
@@ -296,7 +358,7 @@ struct outside *outside_new(struct zone *z)
 		c.vprefix_len = 64;
 		memcpy(&c.vhost6, z->gw->ip6, 16);
 		memcpy(&c.vnameserver6, z->prefix6, 16);
-		c.vnameserver6.s6_addr[15] = 3; /* nothing gets there, see may_leave6 */
+		c.vnameserver6.s6_addr[15] = 3; /* nothing gets there, see outside_may_leave6 */
 	}
 	o->slirp = slirp_new(&c, &callbacks, o);
 	if (!o->slirp) {
@@ -358,7 +420,7 @@ void outside_service_input(struct outside *o, const uint8_t *ip, size_t len)
  * Not the host itself: ::1, addresses that are IPv4's (::ffff:127.0.0.1) or have none of their own, what slirp takes for the host's
  * loopback (all of the zone's prefix); not the host's links, nor groups.
  */
-static bool may_leave6(const struct zone *z, const uint8_t to[16])
+bool outside_may_leave6(const struct zone *z, const uint8_t to[16])
 {
 	return to[0] != 0 && to[0] != 0xff && !(to[0] == 0xfe && (to[1] & 0x80)) && memcmp(to, z->prefix6, 8);
 }
@@ -367,7 +429,8 @@ bool outside_input6(struct outside *o, const uint8_t *ip, size_t len)
 {
 	uint8_t *f;
 
-	if ((ip[6] != IPPROTO_TCP && ip[6] != IPPROTO_UDP) || len < IP6_BYTES + UDP_BYTES || !may_leave6(o->zone, ip + 24))
+	if ((ip[6] != IPPROTO_TCP && ip[6] != IPPROTO_UDP) || len < IP6_BYTES + UDP_BYTES ||
+		(!outside_may_leave6(o->zone, ip + 24) && !outside_answers6(o, ip, len)))
 		return false;
 	f = net_hop(o->zone->net);
 	if (!f)
@@ -381,18 +444,19 @@ bool outside_input6(struct outside *o, const uint8_t *ip, size_t len)
 	return true;
 }
 
-int outside_offer(struct outside *o, uint16_t port, const char *socket)
+int outside_offer(struct outside *o, uint32_t address, uint16_t port, const char *socket)
 {
-	struct in_addr at = { htonl(outside_service_address(o->zone)) };
+	struct in_addr at = { htonl(address) };
 
 	for (size_t i = 0; i < SERVICES; i++) {
-		if (o->services[i] == port)
+		if (o->services[i].port == port && o->services[i].at == address)
 			return 0;
-		if (o->services[i])
+		if (o->services[i].port)
 			continue;
 		if (slirp_add_unix(o->slirp, socket, &at, port) < 0)
 			return -1;
-		o->services[i] = port;
+		o->services[i].at = address;
+		o->services[i].port = port;
 		return 0;
 	}
 	return -1;
@@ -410,6 +474,35 @@ int outside_forward(struct outside *o, bool udp, uint32_t host_ip, uint16_t host
 	error_errno(err, errno ? errno : EADDRINUSE, "forward %s:%u on the host", text, host_port);
 	return error_hint(
 		err, "another program listens there: see ss -ltnp, or choose another port");
+}
+
+static struct sockaddr_in6 address6(const uint8_t ip[16], uint16_t port)
+{
+	struct sockaddr_in6 a = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
+
+	memcpy(&a.sin6_addr, ip, 16);
+	return a;
+}
+
+int outside_forward6(struct outside *o, bool udp, const uint8_t host[16], uint16_t host_port, const uint8_t ip[16], uint16_t port,
+	struct error **err)
+{
+	struct sockaddr_in6 h = address6(host, host_port), g = address6(ip, port);
+	char text[INET6_ADDRSTRLEN];
+
+	if (slirp_add_hostxfwd(o->slirp, (struct sockaddr *)&h, sizeof(h), (struct sockaddr *)&g, sizeof(g),
+		    SLIRP_HOSTFWD_V6ONLY | (udp ? SLIRP_HOSTFWD_UDP : 0)) == 0)
+		return 0;
+	inet_ntop(AF_INET6, host, text, sizeof(text));
+	error_errno(err, errno ? errno : EADDRINUSE, "forward [%s]:%u on the host", text, host_port);
+	return error_hint(err, "another program listens there: see ss -ltnp, or choose another port");
+}
+
+void outside_unforward6(struct outside *o, bool udp, const uint8_t host[16], uint16_t host_port)
+{
+	struct sockaddr_in6 h = address6(host, host_port);
+
+	slirp_remove_hostxfwd(o->slirp, (struct sockaddr *)&h, sizeof(h), SLIRP_HOSTFWD_V6ONLY | (udp ? SLIRP_HOSTFWD_UDP : 0));
 }
 
 void outside_unforward(struct outside *o, bool udp, uint32_t host_ip, uint16_t host_port)

@@ -7,7 +7,8 @@
  * Frames are not copied on their way from one machine to the other. All that a machine has sent is read at once into one
  * buffer, the same for all ports; what goes to another machine as it is, is noted there as a piece of that buffer, its
  * length in front included, and written with one call when the buffer has been gone through. Frames that follow each other
- * to the same machine are one piece. Only what its socket does not take is copied, into the port's ring.
+ * to the same machine are one piece. What its socket does not take, and frames that come from elsewhere meanwhile (links,
+ * routers), are copied into the port's ring, and that is written with one call too.
  */
 #include "net/capture.h"
 #include "net/faults.h"
@@ -30,7 +31,7 @@
 static struct {
 	_Alignas(64) uint8_t bytes[RX_BYTES];
 	bool active;
-	struct port *dirty; /* with pieces that are not written yet */
+	struct port *dirty, **end; /* with what is not written yet, in the order in which it came; end NULL: none */
 } batch;
 
 void port_disconnect(struct port *p)
@@ -46,6 +47,7 @@ void port_disconnect(struct port *p)
 	p->fd = -1;
 	p->rest_len = p->tx_at = p->tx_len = 0;
 	p->npieces = 0;
+	p->unsent = false;
 	guard_forget(p);
 }
 
@@ -58,6 +60,7 @@ static void lost(struct port *p)
 
 static void flush(struct port *p)
 {
+	p->unsent = false;
 	while (p->tx_len) {
 		size_t first = TX_BYTES - p->tx_at < p->tx_len ? TX_BYTES - p->tx_at : p->tx_len;
 		struct iovec v[2] = { { p->tx + p->tx_at, first }, { p->tx, p->tx_len - first } };
@@ -119,6 +122,16 @@ static bool in_batch(const uint8_t *frame, size_t len)
 	return batch.active && frame >= batch.bytes + 4 && frame + len <= batch.bytes + sizeof(batch.bytes) && get32(frame - 4) == len;
 }
 
+static void mark_dirty(struct port *p)
+{
+	if (p->dirty)
+		return;
+	p->dirty = true;
+	p->next_dirty = NULL;
+	*(batch.end ? batch.end : &batch.dirty) = p;
+	batch.end = &p->next_dirty;
+}
+
 static void add_piece(struct port *p, const uint8_t *at, size_t n)
 {
 	struct iovec *last = p->npieces ? &p->pieces[p->npieces - 1] : NULL;
@@ -135,11 +148,7 @@ static void add_piece(struct port *p, const uint8_t *at, size_t n)
 		}
 	}
 	p->pieces[p->npieces++] = (struct iovec){ (void *)at, n };
-	if (!p->dirty) {
-		p->dirty = true;
-		p->next_dirty = batch.dirty;
-		batch.dirty = p;
-	}
+	mark_dirty(p);
 }
 
 void port_mark(struct port *p)
@@ -179,6 +188,8 @@ void port_write(struct port *p, const uint8_t *frame, size_t len)
 	}
 	if (p->fd < 0 || p->zone->net->paused)
 		return;
+	if (TX_BYTES - p->tx_len < len + 4 && p->unsent)
+		flush(p);
 	if (TX_BYTES - p->tx_len < len + 4) {
 		p->dropped++; /* the machine is too slow */
 		return;
@@ -191,7 +202,14 @@ void port_write(struct port *p, const uint8_t *frame, size_t len)
 	}
 	put32(head, (uint32_t)len);
 	write_pieces(p);
-	write_vector(p, (struct iovec[]){ { head, 4 }, { (void *)frame, len } }, 2);
+	if (!batch.active) {
+		write_vector(p, (struct iovec[]){ { head, 4 }, { (void *)frame, len } }, 2);
+		return;
+	}
+	enqueue(p, head, 4);
+	enqueue(p, frame, len);
+	p->unsent = true;
+	mark_dirty(p);
 }
 
 /* Hands on all whole frames; returns where they end, or -1 when the stream is not what QEMU sends. */
@@ -214,7 +232,12 @@ static ssize_t take_frames(struct port *p, size_t len)
 	return (ssize_t)at;
 }
 
-static void write_batch(void)
+void ports_hold(void)
+{
+	batch.active = true;
+}
+
+void ports_write(void)
 {
 	while (batch.dirty) {
 		struct port *p = batch.dirty;
@@ -222,7 +245,10 @@ static void write_batch(void)
 		batch.dirty = p->next_dirty;
 		p->dirty = false;
 		write_pieces(p);
+		if (p->unsent)
+			flush(p);
 	}
+	batch.end = NULL;
 	batch.active = false;
 }
 
@@ -243,11 +269,11 @@ static bool read_port(struct port *p)
 		return false;
 	}
 	len = p->rest_len + (size_t)n;
-	batch.active = true;
+	ports_hold();
 	links_enter(links, 0);
 	taken = take_frames(p, len);
 	links_leave(links);
-	write_batch();
+	ports_write();
 	if (taken < 0) {
 		log_warn("%s: sent what is not a frame; disconnected", p->node);
 		lost(p);

@@ -5,6 +5,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "net/ip6.h"
+#include "net/routing.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,13 +18,24 @@
 #define CONNS_EACH 16 /* of one machine */
 #define IDLE_NS 30000000000u
 #define IN_MAX (128u << 10)
+#define TCP6_MAX 65000
+#define VIAS (4 * CONNS)
 #define OUT_MAX (256u << 10) /* more is not read before this has been taken */
 
+/* Who asked by IPv6, by what libslirp knows of it: the machine's IPv4 address and the port. */
+struct via6 {
+	const struct zone *zone;
+	uint32_t ip;
+	uint16_t port;
+	uint8_t from[16], to[16];
+};
 struct services {
 	struct net *net;
 	int listener, dir;
 	char path[64]; /* of the socket by the open directory: a path of any length fits where libslirp keeps it */
 	struct service_conn conns[CONNS];
+	struct via6 vias[VIAS];
+	size_t next_via;
 };
 
 static const struct service *const all[] = { &service_dns, &service_upnp };
@@ -158,6 +171,14 @@ static void readdress(struct ip4 *p, uint32_t to)
 	p->dst = to;
 }
 
+/* Makes libslirp ready for the service at that address of its; false: it can't be. */
+static bool ready(struct services *s, struct zone *z, uint32_t at, const struct service *v)
+{
+	if (!z->outside)
+		z->outside = outside_new(z); /* machines don't get out by it: has_outside stays as it is */
+	return z->outside && outside_offer(z->outside, at, v->port, s->path) == 0;
+}
+
 bool services_input(struct port *from, struct ip4 *p)
 {
 	struct zone *z = from->zone;
@@ -170,14 +191,86 @@ bool services_input(struct port *from, struct ip4 *p)
 	s = v ? get(z->net) : NULL;
 	if (!s)
 		return false;
-	if (!z->outside)
-		z->outside = outside_new(z); /* machines don't get out by it: has_outside stays as it is */
-	if (!z->outside || outside_offer(z->outside, v->port, s->path) < 0)
+	if (!ready(s, z, outside_service_address(z), v))
 		return false;
 	readdress(p, outside_service_address(z));
 	outside_service_input(z->outside, p->h, p->len);
 	take_new(s, v, z, from->ip);
 	return true;
+}
+
+static struct via6 *via_of(struct services *s, const struct zone *z, uint32_t ip, uint16_t port)
+{
+	for (size_t i = 0; i < VIAS; i++)
+		if (s->vias[i].zone == z && s->vias[i].ip == ip && s->vias[i].port == port)
+			return &s->vias[i];
+	return NULL;
+}
+
+/* A packet of IPv4 in room of its own: the TCP of an IPv6 one, from the machine to where libslirp has the service. */
+static void give4(struct zone *z, uint32_t from, const uint8_t *tcp, size_t len)
+{
+	uint32_t to = outside_service_address6(z);
+	uint8_t *p = net_hop(z->net), *t = p ? p + IP4_BYTES : NULL;
+
+	if (!p)
+		return;
+	ip4_header(p, IPPROTO_TCP, from, to, len);
+	memcpy(t, tcp, len);
+	put16(t + 16, 0);
+	put16(t + 16, inet_checksum(t, len, pseudo4(from, to, IPPROTO_TCP, len)));
+	outside_service_input(z->outside, p, IP4_BYTES + len);
+	net_hop_end(z->net);
+}
+
+bool services_input6(struct port *from, const uint8_t *h, size_t n)
+{
+	const uint8_t *t = h + IP6_BYTES;
+	size_t len = n - IP6_BYTES;
+	const struct service *v = from && n >= IP6_BYTES + TCP_BYTES && len <= TCP6_MAX ? find(from->zone, get16(t + 2)) : NULL;
+	struct services *s = v == &service_dns ? get(from->zone->net) : NULL;
+	struct via6 *via;
+
+	if (!s || !ready(s, from->zone, outside_service_address6(from->zone), v))
+		return false;
+	if (inet_checksum(t, len, pseudo6(h + 8, h + 24, IPPROTO_TCP, len)))
+		return true; /* broken, not to be answered */
+	via = via_of(s, from->zone, from->ip, get16(t));
+	if (!via) {
+		via = &s->vias[s->next_via];
+		s->next_via = (s->next_via + 1) % VIAS;
+		*via = (struct via6){ .zone = from->zone, .ip = from->ip, .port = get16(t) };
+	}
+	memcpy(via->from, h + 8, 16);
+	memcpy(via->to, h + 24, 16);
+	give4(from->zone, from->ip, t, len);
+	take_new(s, v, from->zone, from->ip);
+	return true;
+}
+
+void services_answer6(struct zone *z, const uint8_t *ip, size_t n)
+{
+	size_t hlen = (size_t)(ip[0] & 15) * 4, len = n - hlen;
+	struct services *s = z->net->services;
+	const struct via6 *via = s && hlen >= IP4_BYTES && n >= hlen + TCP_BYTES && ip[9] == IPPROTO_TCP && len <= TCP6_MAX
+					 ? via_of(s, z, get32(ip + 16), get16(ip + hlen + 2))
+					 : NULL;
+	uint8_t *h = via ? net_hop(z->net) : NULL, *t = h ? h + IP6_BYTES : NULL;
+
+	if (!h)
+		return;
+	memset(h, 0, IP6_BYTES);
+	h[0] = 0x60;
+	put16(h + 4, (uint16_t)len);
+	h[6] = IPPROTO_TCP;
+	h[7] = 64;
+	memcpy(h + 8, via->to, 16);
+	memcpy(h + 24, via->from, 16);
+	memcpy(t, ip + hlen, len);
+	put16(t + 16, 0);
+	put16(t + 16, inet_checksum(t, len, pseudo6(h + 8, h + 24, IPPROTO_TCP, len)));
+	ip6_from_outside(z, h, IP6_BYTES + len);
+	net_hop_end(z->net);
 }
 
 void services_tick(struct net *n)
@@ -194,6 +287,9 @@ void services_forget_zone(struct net *n, const struct zone *z)
 	for (size_t i = 0; n->services && i < CONNS; i++)
 		if (n->services->conns[i].zone == z)
 			services_end(&n->services->conns[i]);
+	for (size_t i = 0; n->services && i < VIAS; i++)
+		if (n->services->vias[i].zone == z)
+			n->services->vias[i] = (struct via6){ 0 };
 }
 
 void services_free(struct net *n)

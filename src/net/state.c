@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What of a network lives longer than its process: DIR/net.state, {"version":1,"nat":{"ZONE":{..}},"forwards":[..],
- * "leases":[{"node":N,"zone":Z,"time":SECONDS}]} (nat.h, forwards.h). Every address is fixed: of leases there is only when they were given. Written every few seconds while something changes and at the end, read at the beginning; a group's snapshot
+ * "upnp":{"ZONE":[..]},
+ * "leases":[{"node":N,"zone":Z,"time":SECONDS}]} (nat.h, forwards.h, igd.h). Every address is fixed: of leases there is only when they were given. Written every few seconds while something changes and at the end, read at the beginning; a group's snapshot
  * takes a copy along (operations "save" and "load").
  */
 #include "base/cleanup.h"
@@ -10,6 +11,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "net/forwards.h"
+#include "net/igd.h"
 #include "net/ip6.h"
 #include "net/nat.h"
 #include "net/zone.h"
@@ -46,8 +48,8 @@ static uint64_t opened(const struct net *n)
 
 static char *state_text(const struct net *n)
 {
-	json_t *nat = json_object(), *leases = json_array(), *root = json_pack("{s:i, s:I, s:o, s:o, s:o}", "version", 1, "time",
-		(json_int_t)time(NULL), "nat", nat, "forwards", forwards_json(n, true), "leases", leases);
+	json_t *nat = json_object(), *upnp = json_object(), *leases = json_array(), *root = json_pack("{s:i, s:I, s:o, s:o, s:o, s:o}", "version", 1, "time",
+		(json_int_t)time(NULL), "nat", nat, "upnp", upnp, "forwards", forwards_json(n, true), "leases", leases);
 	char *text;
 
 	for (const struct zone *z = n->zones; z; z = z->next)
@@ -57,8 +59,11 @@ static char *state_text(const struct net *n)
 					(json_int_t)p->leased));
 
 	for (const struct zone *z = n->zones; z; z = z->next)
-		if (z->router && z->router->nat)
+		if (z->router && z->router->nat) {
 			json_object_set_new(nat, z->name, nat_save(z->router->nat, loop_now()));
+			if (z->router->notes)
+				json_object_set_new(upnp, z->name, igd_notes(z->router));
+		}
 	text = json_dumps(root, JSON_COMPACT);
 	json_decref(root);
 	return text;
@@ -122,6 +127,7 @@ static int load(struct net *n, const char *path, bool aged, struct error **err)
 			nat_reset(z->router->nat);
 			if (nat_load(z->router->nat, json_object_get(nat, z->name), now) < 0)
 				rc = error_set(err, ERR_USAGE, "%s: zone %s: not a table of NAT", path, z->name);
+			igd_restore(z->router, json_object_get(json_object_get(root, "upnp"), z->name));
 		}
 	if (rc == 0)
 		load_leases(n, json_object_get(root, "leases"));

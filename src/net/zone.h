@@ -66,7 +66,7 @@ struct port {
 	size_t rest_len, tx_at, tx_len;
 	struct iovec pieces[PORT_PIECES]; /* port.c */
 	unsigned npieces;
-	bool dirty;
+	bool dirty, unsent; /* unsent: the ring has what no call has offered to the socket yet */
 	struct port *next_dirty;
 	int64_t leased; /* when DHCP last gave it its address, in seconds of the epoch; 0: never */
 	uint64_t rx_frames, rx_bytes, tx_frames, tx_bytes, dropped, spoofed, cut_frames;
@@ -140,6 +140,7 @@ struct net {
 	struct forward *forwards;
 	size_t nforwards, reverse_forwards; /* the latter are among the former */
 	struct frags *frags;
+	struct pings6 *pings6; /* NULL until a machine has sent one out */
 	struct services *services; /* NULL until a machine needs one */
 	struct loop_src *tick; /* each second */
 	uint64_t began, saved, save_after, advertise_after;
@@ -167,6 +168,9 @@ void port_disconnect(struct port *p);
 void port_send(struct port *p, const uint8_t *frame, size_t len);
 /* The same behind the link. */
 void port_write(struct port *p, const uint8_t *frame, size_t len);
+/* Between these frames to machines are gathered; then each port's are written with one call. */
+void ports_hold(void);
+void ports_write(void);
 void port_mark(struct port *p); /* after a change of links or cut */
 void port_free(struct port *p);
 void net_connect_all(struct net *n); /* and arms the retry timer when some are left */
@@ -239,6 +243,13 @@ bool outside_input6(struct outside *o, const uint8_t *ip, size_t len);
 int outside_forward(struct outside *o, bool udp, uint32_t host_ip, uint16_t host_port, uint32_t ip,
 	uint16_t port, struct error **err);
 void outside_unforward(struct outside *o, bool udp, uint32_t host_ip, uint16_t host_port);
+int outside_forward6(struct outside *o, bool udp, const uint8_t host[16], uint16_t host_port, const uint8_t ip[16], uint16_t port,
+	struct error **err);
+void outside_unforward6(struct outside *o, bool udp, const uint8_t host[16], uint16_t host_port);
+/* Whether it is for those who came in by such a forward. */
+bool outside_answers6(const struct outside *o, const uint8_t *ip, size_t len);
+/* Whether machines may reach that address of the host's network. */
+bool outside_may_leave6(const struct zone *z, const uint8_t to[16]);
 /* Around each turn of the loop; prepare returns how long it may wait, ms (-1: for ever). */
 int outside_prepare(struct outside *o);
 void outside_dispatch(struct outside *o);

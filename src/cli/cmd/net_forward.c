@@ -22,7 +22,8 @@ void net_cmd_print_forwards(const json_t *list)
 	{
 		const char *node = json_string_value(json_object_get(f, "node"));
 		int port = (int)json_integer_value(json_object_get(f, "port"));
-		_cleanup_free_ char *host = xasprintf("%s:%d", json_string_value(json_object_get(f, "host")),
+		const char *address = json_string_value(json_object_get(f, "host"));
+		_cleanup_free_ char *host = xasprintf(strchr(address, ':') ? "[%s]:%d" : "%s:%d", address,
 			(int)json_integer_value(json_object_get(f, "host_port")));
 		bool reverse = json_is_true(json_object_get(f, "reverse"));
 		_cleanup_free_ char *machine = reverse ? xasprintf("%s's gateway:%d", *node == '*' ? "every machine" : node, port)
@@ -101,7 +102,7 @@ const struct command cmd_net_forward_add = {
 	.max_words = -1,
 	.run = add_run,
 	.examples = "  croft net 2zone_sn forward add 8080-sn:80\n  croft net 2zone_sn forward add udp:0.0.0.0:5300-sn:53\n"
-		    "  croft net 2zone_sn forward add sn:5432-127.0.0.1:5432",
+		    "  croft net 2zone_sn forward add '[::1]:8080-sn:80'\n  croft net 2zone_sn forward add sn:5432-127.0.0.1:5432",
 };
 const struct command cmd_net_forward_remove = {
 	.path = "net GROUP forward remove",

@@ -82,4 +82,31 @@ static int tap_run(int fd, const char *const *argv, char *out, size_t cap)
 	return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
+static char tap_out[65536];
+
+/* A shell's commands on the machine; its status, -1: it can't be done here. What they say is in tap_out. */
+static _unused_ int on_machine(const char *program, const char *commands)
+{
+	_cleanup_free_ char *there = xasprintf("command -v busybox >/dev/null && command -v %s >/dev/null", program);
+	_cleanup_free_ char *text = xasprintf("exec 2>&1; busybox ip link set lo up; %s", commands);
+	const char *argv[] = { "unshare", "-m", "sh", "-c", text, NULL };
+	int fd = nwires && system(there) == 0 ? tap() : -1, status;
+
+	if (fd < 0) {
+		tap_absent();
+		return -1;
+	}
+	status = tap_run(fd, argv, tap_out, sizeof(tap_out));
+	close(fd);
+	return status;
+}
+
+static _unused_ void said(const char *text)
+{
+	if (!strstr(tap_out, text)) {
+		fprintf(stderr, "%s\n", tap_out);
+		fail_msg("'%s' is not in it", text);
+	}
+}
+
 #endif
