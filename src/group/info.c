@@ -31,7 +31,7 @@ void group_node_info(const struct group *g, const struct group_node *n, struct b
 	json_quote(b, n->name);
 	member(b, "node_id", n->id);
 	member(b, "machine", n->full);
-	member(b, "state", m ? machine_state_name(machine_state(m)) : e ? "broken" : "absent");
+	member(b, "state", m ? machine_state_text(m) : e ? "broken" : "absent");
 	for (size_t i = 0; i < n->nnics; i++)
 		buf_addf(b, "%s\"%s\"", i ? "," : ",\"ip_v4\":[", n->nics[i].address);
 	buf_adds(b, "],\"zones\":[");

@@ -124,6 +124,9 @@ enum machine_state {
 	MACHINE_CRASHED,  /* QEMU ended by itself with an error; run/status says how */
 };
 const char *machine_state_name(enum machine_state s);
+struct machine;
+/* The name of its state; "rescue" when it does not run and the rescue system has its disks. */
+const char *machine_state_text(const struct machine *m);
 
 struct machine {
 	char *name; /* full */

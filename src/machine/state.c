@@ -114,6 +114,16 @@ enum machine_state machine_state(const struct machine *m)
 	return !strcmp(status, "exited with status 0") || strstr(status, "not seen") ? MACHINE_STOPPED : MACHINE_CRASHED;
 }
 
+const char *machine_state_text(const struct machine *m)
+{
+	enum machine_state s = machine_state(m);
+	struct proc_id id;
+
+	if ((s == MACHINE_STOPPED || s == MACHINE_CRASHED) && read_id(m, "rescue/run/qemu.pid", &id) && proc_id_alive(&id))
+		return "rescue";
+	return machine_state_name(s);
+}
+
 /* The last n lines of a file, without its older part; 0 when there is nothing. */
 static int tail(const char *path, int lines, struct buf *b)
 {

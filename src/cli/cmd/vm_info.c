@@ -34,7 +34,7 @@ static void list_one(struct table *t, const char *name)
 	for (size_t i = 0; i < m->def.nnics && !address; i++)
 		address = m->def.nics[i].address;
 	table_row(t,
-		(const char *const[]){ m->name, machine_state_name(machine_state(m)), m->def.image, cpus, memory,
+		(const char *const[]){ m->name, machine_state_text(m), m->def.image, cpus, memory,
 			address });
 }
 
@@ -82,7 +82,7 @@ static int vm_show_run(const struct cmd_args *a, struct error **err)
 	if (!def)
 		return error_set(err, ERR_FAILED, "machine %s: its definition is not JSON", m->name);
 	end = machine_last_end(m);
-	j = json_pack("{s:s s:s s:s s:s? s:o}", "name", m->name, "state", machine_state_name(machine_state(m)),
+	j = json_pack("{s:s s:s s:s s:s? s:o}", "name", m->name, "state", machine_state_text(m),
 		"directory", m->dir, "last_end", end, "definition", def);
 	text = j ? json_dumps(j, 0) : NULL;
 	json_decref(j);
