@@ -56,12 +56,12 @@ static const char *const loaded[] = { "virtio_pci", "virtio_console", "virtio_bl
 	"?virtio:d00000004v*", "virtio_rng", "?virtio:d00000009v*", "9pnet_virtio", "9p",
 	"?virtio:d00000005v*", "virtio_balloon", "?virtio:d00000008v*", "virtio_scsi", "sd_mod",
 	"sr_mod", "?pci:*bc01sc06*", "ahci", "sd_mod", "sr_mod", "?pci:*bc01sc01*", "ata_piix",
-	"sd_mod", "sr_mod", "?pci:*bc01sc08*", "nvme" };
+	"sd_mod", "sr_mod", "?pci:*bc01sc08*", "nvme", "?virtio:d0000001Av*", "virtiofs" };
 /* There for modprobe. */
 static const char *const carried[] = { "e1000", "e1000e", "8139cp", "usb_storage", "uhci_hcd",
 	"ehci_pci", "xhci_pci", "vfat", "nls_ascii", "nls_cp437", "nls_utf8", "isofs", "xfs",
 	"btrfs", "squashfs", "fuse", "loop", "dm_mod", "tun", "bridge", "veth", "nf_tables",
-	"iptable_nat", "virtiofs", "i6300esb" };
+	"iptable_nat", "i6300esb" };
 /* Where those modules and what they need lie in the package. */
 static const char *const module_dirs[] = { "kernel/drivers/virtio/", "kernel/drivers/char/",
 	"kernel/drivers/block/", "kernel/drivers/scsi/", "kernel/drivers/ata/",

@@ -9,9 +9,16 @@
 #include "qemu/args.h"
 #include "qemu/qemu.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+
+#define MIB ((uint64_t)1 << 20)
+#define LOW_MEMORY (2048 * MIB)	    /* all of it is there below 4 GiB on every board */
+#define FIRMWARE_MEMORY (16 * MIB) /* at its end */
+#define KERNEL_MEMORY (96 * MIB)   /* at its begin */
 
 static void add2(struct strv *argv, const char *option, const char *value)
 {
@@ -246,21 +253,46 @@ static void image_cmdline(struct buf *line, const struct machine_def *d, const s
 	}
 }
 
+/*
+ * With a TPM SeaBIOS takes more of the memory's end for ACPI's tables than the 160 KiB that QEMU leaves it there, and -initrd would be copied
+ * over them. So it lies apart: where the kernel is told to look (initrdmem), in what it must not use (memmap) until it has made its own copy.
+ */
+static int add_initrd_apart(struct strv *argv, struct buf *line, const struct machine_def *d, const char *initrd, struct error **err)
+{
+	uint64_t end = d->memory < LOW_MEMORY ? d->memory : LOW_MEMORY, at;
+	_cleanup_free_ char *path = qemu_quote(initrd);
+	struct stat st;
+
+	if (stat(initrd, &st) < 0)
+		return error_errno(err, errno, "%s", initrd);
+	if ((uint64_t)st.st_size + FIRMWARE_MEMORY + KERNEL_MEMORY > end)
+		return error_set(err, ERR_USAGE, "memory: too little for %s beside a TPM", initrd);
+	at = (end - FIRMWARE_MEMORY - (uint64_t)st.st_size) & ~(MIB - 1);
+	strv_add(argv, "-device");
+	strv_addf(argv, "loader,file=%s,addr=0x%" PRIx64 ",force-raw=on", path, at);
+	buf_addf(line, " initrdmem=0x%" PRIx64 ",%" PRIu64 " memmap=0x%" PRIx64 "$0x%" PRIx64, at, (uint64_t)st.st_size,
+		((uint64_t)st.st_size + MIB - 1) & ~(MIB - 1), at);
+	return 0;
+}
+
 /* The machine's own kernel, else that of the image. */
-static void add_kernel(struct strv *argv, const struct machine_def *d, const struct image *img)
+static int add_kernel(struct strv *argv, const struct machine_def *d, const struct image *img, struct error **err)
 {
 	_cleanup_buf_ struct buf line = BUF_INIT;
 	const char *initrd = d->kernel ? d->initrd : img->initrd;
 
 	add2(argv, "-kernel", d->kernel ? d->kernel : img->kernel);
-	if (initrd)
-		add2(argv, "-initrd", initrd);
 	if (img && img->kernel)
 		image_cmdline(&line, d, img);
 	if (d->kernel_args && *d->kernel_args)
 		buf_addf(&line, "%s%s", line.len ? " " : "", d->kernel_args);
+	if (initrd && !(d->tpm && !machine_is_uefi(d) && is_x86(d)))
+		add2(argv, "-initrd", initrd);
+	else if (initrd && add_initrd_apart(argv, &line, d, initrd, err) < 0)
+		return -1;
 	if (line.len)
 		add2(argv, "-append", line.data);
+	return 0;
 }
 
 /* One that boots from its own disk has them from the firmware, which systems everywhere can read (SMBIOS, OEM strings). */
@@ -293,10 +325,10 @@ static int add_all(struct strv *argv, const struct machine *m, const struct qemu
 	for (size_t i = 0; i < d->nnics; i++)
 		if (add_nic(argv, &d->nics[i], i, err) < 0)
 			return -1;
-	if (d->kernel || (img && img->kernel))
-		add_kernel(argv, d, img);
-	else
+	if (!d->kernel && !(img && img->kernel))
 		add_oem_strings(argv, d);
+	else if (add_kernel(argv, d, img, err) < 0)
+		return -1;
 	if (add_extras(argv, m, &buses, err) < 0)
 		return -1;
 	/* The guest that installs itself ends with its reboot; the next start is the installed system's. */
