@@ -21,7 +21,8 @@ activate() {
 	all=$(list_devices)
 	case $all in
 	*linux_raid_member*)
-		mdadm --assemble --scan --no-degraded >/dev/null 2>&1 || mdadm --assemble --scan --run >/dev/null 2>&1
+		mdadm --assemble --scan --no-degraded >/dev/null 2>&1
+		start_degraded
 		all=$(list_devices)
 		;;
 	esac
@@ -34,6 +35,16 @@ activate() {
 	case $all in
 	*LVM2_member*) vgchange -q -ay --sysinit >/dev/null 2>&1 || vgchange -ay >&2 ;;
 	esac
+}
+
+# Arrays that lack a disk have been put together, but do not run before that is asked for.
+start_degraded() {
+	local md rest
+	while read -r md rest; do
+		case $rest in
+		': inactive '*) mdadm --run "/dev/$md" >/dev/null 2>&1 ;;
+		esac
+	done </proc/mdstat
 }
 
 open_luks() { # DEVICES
