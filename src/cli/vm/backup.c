@@ -23,7 +23,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PACK_MS (6 * 3600 * 1000)
 #define CHECK_MS (3600 * 1000)
 #define IMG_MS 60000
 #define NAME_LEN 200
@@ -75,34 +74,6 @@ static int sweep(const char *backups, struct error **err)
 	return 0;
 }
 
-static int run_packer(const char *const *argv, int in, int out, const char *from, struct error **err)
-{
-	_cleanup_proc_ struct proc p = PROC_INIT;
-	int status = 0;
-
-	if (proc_spawn(&(struct proc_opts){ .argv = argv, .in = PROC_FD, .in_fd = in, .out = out < 0 ? PROC_NULL : PROC_FD, .out_fd = out, .err = PROC_INHERIT },
-		    &p, err) < 0 ||
-		proc_wait(&p, PACK_MS, &status, err) < 0)
-		return -1;
-	return status ? error_set(err, ERR_FAILED, "%s: %s %s", from, argv[0], proc_status_text(status)) : 0;
-}
-
-/* Packed, flushed, and read back: what cannot be unpacked is no backup. */
-static int pack(const char *from, const char *to, struct error **err)
-{
-	_cleanup_free_ char *pigz = path_find_program("pigz");
-	const char *program = pigz ? "pigz" : "gzip";
-	_cleanup_close_ int in = open(from, O_RDONLY | O_CLOEXEC), out = open(to, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-
-	if (in < 0 || out < 0)
-		return error_errno(err, errno, "%s", in < 0 ? from : to);
-	if (run_packer((const char *const[]){ program, "-6nc", NULL }, in, out, from, err) < 0 || file_fsync(out, to, err) < 0)
-		return -1;
-	if (lseek(out, 0, SEEK_SET) < 0)
-		return error_errno(err, errno, "%s", to);
-	return run_packer((const char *const[]){ program, "-tq", NULL }, out, -1, to, err);
-}
-
 static int save(const char *from, const char *dir, const char *name, struct error **err)
 {
 	_cleanup_free_ char *to = xasprintf("%s/%s.gz", dir, name);
@@ -110,7 +81,7 @@ static int save(const char *from, const char *dir, const char *name, struct erro
 
 	printf("  - saving '%s'...", name);
 	fflush(stdout);
-	rc = pack(from, to, err);
+	rc = vm_pack(from, to, err);
 	printf(rc < 0 ? " fail\n" : " done\n");
 	return rc;
 }

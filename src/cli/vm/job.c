@@ -56,9 +56,15 @@ static int read_shares(struct vm *v, struct profile *p, struct error **err)
 	return 0;
 }
 
+/* What a profile leaves empty is that of the machine. */
+static const char *own_or(struct vm *v, const char *own, const char *machines)
+{
+	return vm_on(v, own) ? vm_get(v, own) : vm_get(v, machines);
+}
+
 static int read_size(struct vm *v, struct profile *p, struct error **err)
 {
-	const char *sockets = vm_get(v, "RESCUE_SOCKETS"), *cores = vm_get(v, "RESCUE_CORES"), *memory = vm_get(v, "RESCUE_MEMORY");
+	const char *sockets = own_or(v, "RESCUE_SOCKETS", "SOCKETS"), *cores = own_or(v, "RESCUE_CORES", "CORES"), *memory = vm_get(v, "RESCUE_MEMORY");
 	uint64_t a = 1, b = 1;
 
 	if ((*sockets && parse_u64("RESCUE_SOCKETS", sockets, 1, 64, &a, err) < 0) || (*cores && parse_u64("RESCUE_CORES", cores, 1, 255, &b, err) < 0) ||
@@ -75,10 +81,10 @@ static int read_forwards(struct vm *v, struct profile *p, struct error **err)
 
 	machine_def_init(&d);
 	n = machine_def_add_nic(&d);
-	if (vm_split_forwards(vm_get(v, "RESCUE_FORWARDS"), n, err) < 0)
-		return error_wrap(err, "RESCUE_FORWARDS");
+	if (vm_split_forwards(own_or(v, "RESCUE_FORWARDS", "FORWARDS"), n, err) < 0)
+		return error_wrap(err, vm_on(v, "RESCUE_FORWARDS") ? "RESCUE_FORWARDS" : "FORWARDS");
 	strv_addv(&p->forwards, n->forwards.v ? (const char *const *)n->forwards.v : (const char *const[]){ NULL });
-	if (n->guestforwards.len)
+	if (n->guestforwards.len && vm_on(v, "RESCUE_FORWARDS"))
 		return error_set(err, ERR_USAGE, "RESCUE_FORWARDS: guestfwd is not for rescue systems");
 	return 0;
 }
@@ -116,9 +122,15 @@ static int read_profile(struct vm *v, struct profile *p, struct error **err)
 /* All settings, for .pre and .post: variables, and what is or may be an array. */
 static void export_settings(struct vm *v, struct strv *vars, struct strv *arrays)
 {
+	/* Scripts that know the original take these for set; it is bash -u that runs them. */
+	static const char *const there[] = { "MEDIA", "MEDIA_MIRROR", "MEDIA_STORAGE", "FORWARDS", "ISO", "KEEPCD", "UEFI", "HOST", "PORT",
+		"SOCKETS", "CORES", "MEMORY", "DISKS", "USENETDEV", "INPLACE" };
 	_cleanup_strv_ struct strv names = STRV_INIT;
 
 	shellvars_names(v->vars, &names);
+	for (size_t i = 0; i < ARRAY_SIZE(there); i++)
+		if (!strv_has(&names, there[i]))
+			strv_addf(vars, "%s=", there[i]);
 	for (size_t i = 0; i < names.len; i++) {
 		const struct strv *l = shellvars_list(v->vars, names.v[i]);
 
@@ -207,6 +219,8 @@ int vm_job(struct vm *v, const struct strv *args, struct error **err)
 	m = open_machine(v, err);
 	if (!m)
 		return -1;
-	drop_absent_keys(v);
+	/* those of others look for themselves */
+	if (!strcmp(j.dir, dirs.v[dirs.len - 1]))
+		drop_absent_keys(v);
 	return read_profile(v, &p, err) < 0 ? -1 : run(v, m, &j, &p, err);
 }

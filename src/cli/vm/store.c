@@ -23,7 +23,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define UNPACK_MS (6 * 3600 * 1000)
 #define CHECK_MS (3600 * 1000)
 #define NAME_LEN 255
 
@@ -73,27 +72,6 @@ static int list_files(const char *dir, struct strv *ret, struct error **err)
 	return 0;
 }
 
-static int unpack(const char *from, const char *to, struct error **err)
-{
-	_cleanup_close_ int in = open(from, O_RDONLY | O_CLOEXEC), out = -1;
-	_cleanup_proc_ struct proc p = PROC_INIT;
-	int status = 0;
-
-	if (in < 0)
-		return error_errno(err, errno, "%s", from);
-	out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-	if (out < 0)
-		return error_errno(err, errno, "%s", to);
-	if (proc_spawn(&(struct proc_opts){ .argv = (const char *const[]){ "gzip", "-dc", NULL }, .in = PROC_FD, .in_fd = in, .out = PROC_FD,
-			       .out_fd = out, .err = PROC_INHERIT },
-		    &p, err) < 0 ||
-		proc_wait(&p, UNPACK_MS, &status, err) < 0)
-		return -1;
-	if (status)
-		return error_set(err, ERR_FAILED, "%s: cannot be unpacked: gzip %s", from, proc_status_text(status));
-	return file_fsync(out, to, err);
-}
-
 static int unpack_all(struct vm *v, const char *dir, const char *temp, const struct strv *files, struct error **err)
 {
 	for (size_t i = 0; i < files->len; i++) {
@@ -101,7 +79,7 @@ static int unpack_all(struct vm *v, const char *dir, const char *temp, const str
 
 		printf("  - restoring '%s'...", files->v[i]);
 		fflush(stdout);
-		if (unpack(packed, to, err) < 0 ||
+		if (vm_unpack(packed, to, err) < 0 ||
 			(!strncmp(files->v[i], "disk-", 5) &&
 				proc_run((const char *const[]){ "qemu-img", "check", "-q", "-f", "qcow2", to, NULL }, CHECK_MS, NULL, NULL, err) < 0)) {
 			printf(" fail\n");

@@ -68,6 +68,11 @@ int vm_link(const char *to, const char *path, struct error **err);
 /* Bytes on disk below dir. */
 uint64_t vm_disk_usage(const char *dir);
 
+/* pack.c: gzip by pigz where it is. What was packed is flushed and read back: what cannot be unpacked is no backup. */
+int vm_pack(const char *from, const char *to, struct error **err);
+/* Zeros become holes. */
+int vm_unpack(const char *from, const char *to, struct error **err);
+
 /* define.c */
 /* The machine of the settings. iso: on the command line, or NULL. first: the run after create. */
 int vm_define(struct vm *v, const char *iso, bool first, struct machine_def *d, struct error **err);
