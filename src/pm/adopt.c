@@ -209,6 +209,21 @@ static void judge_starting(struct unit *u)
 	}
 }
 
+/* It was to start when we last could write. Has it, since? Then a second one must not. */
+static void judge_scheduled(struct unit *u)
+{
+	_cleanup_buf_ struct buf text = BUF_INIT;
+	bool has_begun = u->pid || (u->job && job_file(u->job, "pid", &text) && !job_file(u->job, "retcode", &text));
+
+	if (!has_begun) {
+		begin_anew(u);
+		return;
+	}
+	core_restore(&machine.core, u, PM_STARTING, u->up, u->retries);
+	home_record(u, "started before pm died");
+	judge_starting(u);
+}
+
 static void judge_running(struct unit *u)
 {
 	char why[160];
@@ -230,7 +245,7 @@ static void judge(struct unit *u)
 {
 	switch (u->state) {
 	case PM_SCHE_START:
-		begin_anew(u);
+		judge_scheduled(u);
 		break;
 	case PM_STARTING:
 		judge_starting(u);

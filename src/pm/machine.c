@@ -33,6 +33,7 @@ struct outgoing {
 #define HELD_OFF_MS 20	   /* and so long until it is seen again whether a hand-over is under way */
 
 static bool upgrading;
+static bool listed; /* the watcher has told what there is */
 static struct outgoing *out_first, **out_last = &out_first;
 
 static uint64_t clock_ms(void)
@@ -41,6 +42,13 @@ static uint64_t clock_ms(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* Not before it is known what there is: a unit that is to start may have been started by our predecessor. */
+static void settle(void)
+{
+	if (listed)
+		core_settle(&machine.core);
 }
 
 /* Timers: a heap by time. */
@@ -99,7 +107,7 @@ static void run_timers(void)
 			core_event(&machine.core, t.u, PM_EV_TIMEOUT,
 				t.u->state == PM_STARTING || t.u->state == PM_STOPPING || t.u->state == PM_SCHE_START ? "time-out" :
 				t.u->up ? "back-off is over" : "fail-keep is over");
-		core_settle(&machine.core);
+		settle();
 	}
 }
 
@@ -247,6 +255,12 @@ static void message(const struct wire *m, int *fds, size_t nfds)
 	struct unit *u = core_by_hash(&machine.core, m->unit);
 	int fd = nfds ? STEAL_FD(fds[0]) : -1;
 
+	/* Meant for our predecessor, and not to be acknowledged before we know the unit's job: LIST tells it all again. */
+	if (!listed && (m->op == WIRE_SPAWNED || m->op == WIRE_EXITED)) {
+		if (fd >= 0)
+			close(fd);
+		return;
+	}
 	switch (m->op) {
 	case WIRE_SPAWNED:
 		if (u)
@@ -265,6 +279,7 @@ static void message(const struct wire *m, int *fds, size_t nfds)
 		adopt_child(m, fd);
 		break;
 	case WIRE_END:
+		listed = true;
 		adopt_end();
 		break;
 	case WIRE_SIGNAL:
@@ -293,7 +308,7 @@ static void read_watcher(void)
 		if (n < 0)
 			break;
 		message(&in.m, fds, nfds);
-		core_settle(&machine.core);
+		settle();
 	}
 }
 
@@ -340,7 +355,7 @@ static void dispatch(const struct epoll_event *ev)
 		server_event(kind, index, ev->events);
 		break;
 	}
-	core_settle(&machine.core);
+	settle();
 }
 
 static uint32_t units_up(void)
@@ -420,10 +435,10 @@ static void loop(void)
 		for (int i = 0; i < n; i++)
 			dispatch(&ev[i]);
 		run_timers();
-		core_settle(&machine.core);
+		settle();
 		if (machine.shall_end)
 			machine_shutdown("a unit has ended with which pm shall end");
-		core_settle(&machine.core);
+		settle();
 		home_flush();
 		server_flush();
 	}
