@@ -65,6 +65,7 @@ const struct command *const commands[] = {
 	&cmd_store_gc,
 	&cmd_store_copy,
 	&cmd_store_serve,
+	&cmd_store_publish,
 	&cmd_store_stats,
 #endif
 	&cmd_group_up,

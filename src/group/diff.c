@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "image/fsread.h"
+#include "group/ports.h"
 #include "machine/snapshot.h"
 #include "qemu/nbd.h"
 #include "snapint.h"
@@ -361,6 +362,28 @@ static int compare_node(struct diffing *d, const char *full, struct error **err)
 	return 0;
 }
 
+static int compare_ports(const struct diffing *d, const char *group, struct error **err)
+{
+	_cleanup_free_ char *from = gsnap_path(group, d->a.snapshot, NULL), *to = gsnap_path(group, d->b.snapshot, NULL);
+	_cleanup_strv_ struct strv a = STRV_INIT, b = STRV_INIT;
+	int was = ports_read(from, d->node, &a, err), is = was < 0 ? -1 : ports_read(to, d->node, &b, err);
+
+	if (is < 0)
+		return -1;
+	if (!was || !is) {
+		log_info("%s: its ports are not compared: its guest program did not tell them for snapshot %s", d->node,
+			was ? d->b.snapshot : d->a.snapshot);
+		return 0;
+	}
+	for (size_t i = 0; i < a.len; i++)
+		if (!strv_has(&b, a.v[i]))
+			tell(d, "port", "removed", a.v[i], "");
+	for (size_t i = 0; i < b.len; i++)
+		if (!strv_has(&a, b.v[i]))
+			tell(d, "port", "added", b.v[i], "");
+	return 0;
+}
+
 int group_diff(const char *group, const char *from, const char *to, void (*fn)(void *arg, const struct group_change *c), void *arg,
 	struct error **err)
 {
@@ -375,7 +398,7 @@ int group_diff(const char *group, const char *from, const char *to, void (*fn)(v
 
 		if (!strv_has(&a->nodes, d.node))
 			log_warn("%s: it is not in snapshot %s", d.node, a->name);
-		else if (compare_node(&d, full, err) < 0)
+		else if (compare_node(&d, full, err) < 0 || compare_ports(&d, group, err) < 0)
 			return error_wrap(err, "%s", d.node);
 	}
 	for (size_t i = 0; i < a->nodes.len; i++)

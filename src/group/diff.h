@@ -10,7 +10,7 @@
 
 struct group_change {
 	const char *node;
-	const char *kind;   /* "file", "package" */
+	const char *kind;   /* "file", "package", "port" */
 	const char *change; /* "added", "removed", "changed" */
 	const char *name;   /* path, behind "disk-N:" when it is not on the first disk with a file system */
 	const char *detail; /* what changed: "content", "mode 644 -> 755", "1.0 -> 1.1"; or "" */

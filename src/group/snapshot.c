@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "group/ports.h"
 #include "machine/snapshot.h"
 #include "net/net.h"
 #include "snapint.h"
@@ -105,6 +106,16 @@ static int open_parts(struct taking *x, struct error **err)
 	return 0;
 }
 
+/* Before they are halted: which ports their guests listen on, for diff. */
+static void note_ports(const struct taking *x, const char *dir)
+{
+	_cleanup_free_ struct machine **m = xcalloc(x->n + 1, sizeof(*m));
+
+	for (size_t i = 0; i < x->n; i++)
+		m[i] = x->parts[i].m;
+	ports_note(dir, m, (const char *const *)x->s->nodes.v, x->n);
+}
+
 static int begin_all(struct taking *x, bool disk_only, struct error **err)
 {
 	const struct snapshot_opts o = { .name = x->s->name, .kind = disk_only ? SNAPSHOT_DISK : SNAPSHOT_AUTO, .text = x->s->text,
@@ -199,10 +210,12 @@ static int take(struct taking *x, const struct group_snapshot_opts *o, uint64_t 
 	x->s->taken = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 	dir = gsnap_path(x->group, x->folder, NULL);
 	end = gsnap_path(x->group, x->s->name, NULL);
-	if (file_mkdirs(dir, 0700, err) < 0 || gsnap_write(x->group, x->folder, x->s, err) < 0 || copy_record(x, err) < 0)
+	if (file_mkdirs(dir, 0700, err) < 0 || gsnap_write(x->group, x->folder, x->s, err) < 0 || copy_record(x, err) < 0) {
 		ok = false;
-	else
+	} else {
+		note_ports(x, dir);
 		ok = begin_all(x, o->disk_only, err) == 0 && save_all(x, o->disk_only, err) == 0;
+	}
 	if (finish_all(x, ok, halted_ns, err) == 0 && file_rename(dir, end, err) == 0)
 		return 0;
 	/* The machines' parts are gone, or go now. */

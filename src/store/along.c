@@ -151,13 +151,12 @@ static int along_entry(struct along *a, uint64_t off, const struct node_entry *e
 	struct source *src = &a->p->src;
 	bool is_hole = hash_is_hole(&e->hash), whole = off + e->len <= src->size;
 	uint64_t len = whole ? e->len : src->size - off;
-	struct found f;
 
 	if (trust && !source_changed(src, off, len)) {
 		if (is_hole)
 			return add_hole(a, off, len, err);
 		/* The base may be an object that no name leads to, of which gc has taken parts: then it is read. */
-		if (whole && store_find(a->p->w->s, &e->hash, &f))
+		if (whole && store_has(a->p->w->s, &e->hash))
 			return add_known(a, off, e, err);
 	}
 	if (guesses_fail(a->p))

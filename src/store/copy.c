@@ -20,15 +20,21 @@ static int visit(void *arg, const struct hash *h, uint64_t len, int level, struc
 	if (level < 0 && hash_is_hole(h))
 		return 0;
 	c->ret->chunks++;
-	if (store_find(c->w.s, h, &f))
+	if (store_has(c->w.s, h))
 		return 0;
+	c->ret->missing++;
+	if (level < 0) {
+		if (!store_find(c->src, h, &f) && store_find_again(c->src, h, &f, err) < 0)
+			return -1;
+		c->ret->bytes += f.len;
+		return session_carry(&c->w, c->src, h, &f, err);
+	}
+	/* The walk has just read it. */
 	if (store_chunk(c->src, h, &b, err) < 0)
 		return -1;
-	session_chunk(&c->w, b.data, b.len);
-	c->ret->missing++;
 	c->ret->bytes += b.len;
-	/* Few at a time: what waits is memory. */
-	return c->w.nmetaq > 1 ? session_flush_meta(&c->w, err) : 0;
+	session_chunk(&c->w, b.data, b.len);
+	return 0; /* it goes on its way with the chunks */
 }
 
 static int copy_name(struct copy *c, const struct store_ref *r, bool replace, struct error **err)
@@ -40,7 +46,7 @@ static int copy_name(struct copy *c, const struct store_ref *r, bool replace, st
 	if (ref_check_new(c->w.s, r->name, replace, err) < 0)
 		return -1;
 	hash_parse(r->object, &root);
-	if (store_walk(c->src, &root, visit, c, err) < 0 || session_flush_meta(&c->w, err) < 0 ||
+	if (store_walk(c->src, &root, visit, c, err) < 0 || session_carry_end(&c->w, err) < 0 ||
 		session_drain(&c->w, err) < 0 || session_seal(&c->w, err) < 0)
 		return -1;
 	made.stored = c->w.stored - before;

@@ -2,7 +2,7 @@
 /*
  * Mark what names lead to, then: packs with little of it are written anew without
  * the rest, an index over all that stays replaces the others, the old packs go.
- * In this order a kill at any point loses nothing: at worst some space waits for the next gc.
+ * In this order a kill at any point loses nothing: at worst some space waits for the next gc. Others write meanwhile: gate.c.
  */
 #include "store/internal.h"
 #include "base/cleanup.h"
@@ -10,16 +10,24 @@
 #include "base/mem.h"
 #include "base/path.h"
 
-#include <inttypes.h>
+#include <fcntl.h>
 #include <stdlib.h>
-#include <sys/stat.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #define KEEP_PERCENT 70 /* a pack with at least this much that is alive stays as it is */
 
+struct refs {
+	struct store_ref *v;
+	size_t n;
+};
 struct gc {
 	struct store *s;
 	struct session w;
+	struct refs refs; /* the names when it was marked */
 	uint8_t **bits; /* by index and entry */
+	size_t nbits;
 	struct pack_use {
 		uint64_t id, all, live;
 	} *packs;
@@ -53,23 +61,23 @@ static int mark_entry(void *arg, const struct hash *h, uint64_t len, int level, 
 	return level < 0 && rc > 0 ? 0 : rc;
 }
 
+static void refs_free(struct refs *r)
+{
+	for (size_t i = 0; i < r->n; i++)
+		store_ref_free(&r->v[i]);
+	free(r->v);
+	*r = (struct refs){ 0 };
+}
+
 static int mark_all(struct gc *g, struct error **err)
 {
-	struct store_ref *refs;
-	size_t n;
-	int rc = 0;
-
-	if (store_list(g->s, &refs, &n, err) < 0)
-		return -1;
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < g->refs.n; i++) {
 		struct hash root;
 
-		if (rc == 0 && hash_parse(refs[i].object, &root) && store_walk(g->s, &root, mark_entry, g, err) < 0)
-			rc = error_wrap(err, "gc: '%s'", refs[i].name);
-		store_ref_free(&refs[i]);
+		if (hash_parse(g->refs.v[i].object, &root) && store_walk(g->s, &root, mark_entry, g, err) < 0)
+			return error_wrap(err, "gc: '%s'", g->refs.v[i].name);
 	}
-	free(refs);
-	return rc;
+	return 0;
 }
 
 static int by_id(const void *a, const void *b)
@@ -93,6 +101,7 @@ static void count_use(struct gc *g)
 {
 	size_t n = 0;
 
+	g->ret->chunks = g->ret->live = 0;
 	for (size_t i = 0; i < g->s->nix; i++)
 		for (uint32_t k = 0; k < g->s->ix[i].head->npacks; k++) {
 			g->packs = xreallocarray(g->packs, n + 1, sizeof(*g->packs));
@@ -138,7 +147,6 @@ static size_t leaving(const struct gc *g, uint64_t **ret)
 static int move_live(struct gc *g, const uint64_t *packs, size_t npacks, struct error **err)
 {
 	_cleanup_free_ struct found *list = NULL;
-	_cleanup_buf_ struct buf b = BUF_INIT;
 	size_t n = store_entries_of(g->s, packs, npacks, &list);
 
 	for (size_t i = 0; i < n; i++) {
@@ -146,37 +154,15 @@ static int move_live(struct gc *g, const uint64_t *packs, size_t npacks, struct 
 
 		if (!is_live(g, list[i].ix, list[i].pos))
 			continue;
-		if (store_chunk(g->s, &h, &b, err) < 0)
-			return -1;
-		session_chunk(&g->w, b.data, b.len);
-		if (g->w.nmetaq > 1 && session_flush_meta(&g->w, err) < 0)
+		if (session_carry(&g->w, g->s, &h, &list[i], err) < 0)
 			return -1;
 	}
-	if (session_flush_meta(&g->w, err) < 0 || session_drain(&g->w, err) < 0)
+	if (session_carry_end(&g->w, err) < 0 || session_drain(&g->w, err) < 0)
 		return -1;
 	return session_seal(&g->w, err);
 }
 
-static int sweep(struct gc *g, struct error **err)
-{
-	_cleanup_free_ uint64_t *packs = NULL;
-	struct store_stats st;
-	size_t n;
-
-	if (store_stats(g->s, &st, err) < 0)
-		return -1;
-	g->ret->before = st.stored;
-	n = leaving(g, &packs);
-	if (session_begin_locked(&g->w, g->s, 0, err) < 0 || move_live(g, packs, n, err) < 0 ||
-		store_drop_packs(g->s, packs, n, err) < 0)
-		return -1;
-	if (store_stats(g->s, &st, err) < 0)
-		return -1;
-	g->ret->after = st.stored;
-	return 0;
-}
-
-/* Packs that died before they had their name: with the exclusive lock there is no writer. */
+/* Packs that died before they had their name: nobody holds their lock. */
 static int drop_unnamed(struct store *s, struct error **err)
 {
 	_cleanup_free_ char *dir = store_sub(s, "packs");
@@ -184,44 +170,110 @@ static int drop_unnamed(struct store *s, struct error **err)
 
 	for (struct dirent *e; d && (e = readdir(d));) {
 		_cleanup_free_ char *path = path_join(dir, e->d_name);
+		_cleanup_close_ int fd = -1;
 		size_t n = strlen(e->d_name);
 
-		if (n > 4 && !strcmp(e->d_name + n - 4, ".new") && file_unlink(path, err) < 0)
+		if (n <= 4 || strcmp(e->d_name + n - 4, ".new") || (fd = open(path, O_RDONLY | O_CLOEXEC)) < 0)
+			continue;
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0 && file_unlink(path, err) < 0)
 			return -1;
 	}
 	return 0;
 }
 
+static void clear(struct gc *g)
+{
+	for (size_t i = 0; i < g->nbits; i++)
+		free(g->bits[i]);
+	free(STEAL(g->bits));
+	free(STEAL(g->packs));
+	g->nbits = g->npacks = 0;
+}
+
+/* What the names of now lead to. Their chunks are in indexes that are there before them, so these are read after the names. */
+static int look(struct gc *g, struct error **err)
+{
+	clear(g);
+	refs_free(&g->refs);
+	if (store_list(g->s, &g->refs.v, &g->refs.n, err) < 0 || store_load(g->s, err) < 0)
+		return -1;
+	for (size_t i = 0; i < g->s->nix; i++)
+		if (!index_check(&g->s->ix[i])) {
+			error_set(err, ERR_FAILED, "gc: %s is damaged; nothing was removed", g->s->ix[i].path);
+			return error_hint(err, "remove this file: croft makes it anew from the packs");
+		}
+	g->nbits = g->s->nix;
+	g->bits = xcalloc(g->nbits + 1, sizeof(*g->bits));
+	for (size_t i = 0; i < g->nbits; i++)
+		g->bits[i] = xcalloc(g->s->ix[i].head->count / 8 + 1, 1);
+	if (mark_all(g, err) < 0)
+		return -1;
+	count_use(g);
+	return 0;
+}
+
+/* Have names come or changed since we looked? */
+static int names_changed(struct gc *g, struct error **err)
+{
+	struct refs now = { 0 };
+	bool same;
+
+	if (store_list(g->s, &now.v, &now.n, err) < 0)
+		return -1;
+	same = now.n == g->refs.n;
+	for (size_t i = 0; same && i < now.n; i++)
+		same = !strcmp(now.v[i].name, g->refs.v[i].name) && !strcmp(now.v[i].object, g->refs.v[i].object);
+	refs_free(&now);
+	return !same;
+}
+
+static int sweep(struct gc *g, int gate, struct error **err)
+{
+	_cleanup_free_ uint64_t *packs = NULL;
+	size_t n = leaving(g, &packs);
+	int changed;
+
+	if (!n)
+		return g->s->nix > 1 ? store_drop_packs(g->s, NULL, 0, err) : 0;
+	if (gate_condemn(gate, g->s, packs, n, err) < 0 || (changed = names_changed(g, err)) < 0 || (changed && look(g, err) < 0))
+		return -1;
+	/* Whatever the names of now need of these packs is moved; names of later need nothing of them. */
+	if (session_begin_locked(&g->w, g->s, 0, err) < 0 || move_live(g, packs, n, err) < 0)
+		return -1;
+	return store_drop_packs(g->s, packs, n, err);
+}
+
+static int collect(struct gc *g, int gate, struct error **err)
+{
+	_cleanup_error_ struct error *why = NULL;
+	struct store_stats st;
+	int rc;
+
+	if (drop_unnamed(g->s, err) < 0 || look(g, err) < 0 || store_stats(g->s, &st, err) < 0)
+		return -1;
+	g->ret->before = st.stored;
+	rc = sweep(g, gate, err);
+	if (g->w.s)
+		session_end(&g->w);
+	if (gate_pardon(g->s, &why) < 0 && rc == 0)
+		return error_move(err, &why);
+	if (rc < 0 || store_stats(g->s, &st, err) < 0)
+		return -1;
+	g->ret->after = st.stored;
+	return 0;
+}
+
 int store_gc(struct store *s, struct store_gc_result *ret, struct error **err)
 {
-	_cleanup_free_ char *path = store_sub(s, ".lock");
-	_cleanup_close_ int lock = file_lock(path, true, -1, err);
+	_cleanup_close_ int gate = gate_remover(s, err);
 	struct gc g = { .s = s, .ret = ret, .w = { .lock = -1, .pack.fd = -1 } };
-	size_t nbits;
 	int rc;
 
 	*ret = (struct store_gc_result){ 0 };
-	if (lock < 0 || drop_unnamed(s, err) < 0 || store_load(s, true, err) < 0)
+	if (gate < 0)
 		return -1;
-	for (size_t i = 0; i < s->nix; i++)
-		if (!index_check(&s->ix[i])) {
-			error_set(err, ERR_FAILED, "gc: %s is damaged; nothing was removed", s->ix[i].path);
-			return error_hint(err, "remove this file: croft makes it anew from the packs");
-		}
-	nbits = s->nix;
-	g.bits = xcalloc(nbits + 1, sizeof(*g.bits));
-	for (size_t i = 0; i < nbits; i++)
-		g.bits[i] = xcalloc(s->ix[i].head->count / 8 + 1, 1);
-	rc = mark_all(&g, err);
-	if (rc == 0) {
-		count_use(&g);
-		rc = sweep(&g, err);
-	}
-	if (g.w.s)
-		session_end(&g.w);
-	for (size_t i = 0; i < nbits; i++)
-		free(g.bits[i]);
-	free(g.bits);
-	free(g.packs);
+	rc = collect(&g, gate, err);
+	clear(&g);
+	refs_free(&g.refs);
 	return rc;
 }

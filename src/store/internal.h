@@ -3,10 +3,9 @@
  * What the parts of the store share.
  *
  * Locks, in the order in which they are taken:
- *   STORE/.lock   flock; shared: a writer, for as long as it may rely on a chunk that no name
- *                 leads to yet, and whoever repairs; exclusive: gc while it removes.
+ *   STORE/.lock   bytes of it: see gate.c. A writer holds one for as long as it may rely on a chunk that no name leads to yet.
  *   flock of a pack: its writer lives. Without it and without an index the pack is a dead writer's.
- *   STORE/index/.lock: merging of indexes.
+ *   flock of STORE/index/.lock: replacing of indexes, and removing of packs that these name.
  *   store.lock (mutex): indexes, open packs, claims, between the threads of one process.
  */
 #ifndef CROFT_STORE_INTERNAL_H
@@ -37,6 +36,8 @@ struct store {
 		int fd;
 	} fds[FDS_MAX];
 	size_t nfds;
+	uint64_t *condemned; /* packs that gc gives up, sorted: read, but not relied on by what is written */
+	size_t ncondemned;
 	struct block node; /* for the thread that owns the store */
 };
 struct found {
@@ -45,8 +46,10 @@ struct found {
 	size_t ix, pos; /* of the entry: which index, where in it */
 };
 
-/* Reads the indexes anew. locked: the caller holds .lock, so leftovers may be cut back. */
-int store_load(struct store *s, bool locked, struct error **err);
+/* Reads the indexes anew; cuts back what was left behind, as far as this user may. */
+int store_load(struct store *s, struct error **err);
+int store_load_held(struct store *s, struct error **err); /* the same; the caller holds index/.lock */
+int store_lock_index(struct store *s, bool wait, struct error **err); /* fd; ERR_STATE when somebody has it */
 char *store_sub(const struct store *s, const char *sub); /* path below the store; new */
 /* Writes an index file over entries; returns 0. */
 int store_write_index(struct store *s, const struct idx_entry *e, size_t n, const uint64_t *packs,
@@ -56,7 +59,19 @@ void store_merge_indexes(struct store *s); /* many small ones into one; failing 
 /* All entries of indexes [0, n) with packs renumbered; new arrays. */
 void store_gather(struct store *s, struct idx_entry **e, size_t *n, uint64_t **packs, size_t *npacks);
 
-bool store_find(struct store *s, const struct hash *h, struct found *ret);
+bool store_find(struct store *s, const struct hash *h, struct found *ret); /* to read it */
+bool store_has(struct store *s, const struct hash *h); /* and what is written may rely on that */
+
+/* The gate between writers and gc: gate.c. Each returns an fd that holds the lock, or 0. */
+int gate_enter(struct store *s, struct error **err);   /* a writer; s knows then what is condemned */
+int gate_remover(struct store *s, struct error **err); /* the one that may remove packs */
+int gate_close(int fd, struct error **err);	       /* of the remover: waits for all writers, and later ones wait for it */
+/* Writers that begin from now on do not rely on these packs; returns when all others are done. Leaves nothing behind when it fails. */
+int gate_condemn(int fd, struct store *s, const uint64_t *packs, size_t n, struct error **err);
+int gate_pardon(struct store *s, struct error **err);
+bool store_is_condemned(const struct store *s, uint64_t pack); /* with s->lock */
+void store_set_condemned(struct store *s, const uint64_t *packs, size_t n); /* copied */
+int store_open_lock(const char *path, const char *dir, struct error **err); /* fd, not locked yet */
 static inline void hash_bytes(const void *p, size_t n, struct hash *ret)
 {
 	blake2b(p, n, ret->b);
@@ -78,6 +93,7 @@ int store_find_again(struct store *s, const struct hash *h, struct found *f, str
 int store_block(struct store *s, const struct hash *h, struct found *f, struct block *b, struct error **err);
 /* One chunk, checked, into out (replaced). Owner's thread. */
 int store_chunk(struct store *s, const struct hash *h, struct buf *out, struct error **err);
+int store_chunk_in(struct store *s, const struct hash *h, struct block *b, struct buf *out, struct error **err); /* any thread */
 
 /*
  * Visits what an object consists of, in order: level >= 0 for the nodes (before
@@ -107,8 +123,8 @@ int store_repair(struct store *s, const struct store_verify_opts *o, const struc
 /* What the indexes say to lie in these packs (sorted ids), in the order of place, each place once. */
 size_t store_entries_of(struct store *s, const uint64_t *packs, size_t npacks, struct found **ret);
 /*
- * With the exclusive lock: one index of all packs but these (sorted ids) in place of all indexes; then the packs are removed.
- * In this order: at worst some space waits for the next gc.
+ * By the remover: one index of all packs but these (sorted ids) in place of all indexes; then the packs are removed.
+ * In this order: at worst some space waits for the next gc. On a full disk those go first that need no new index.
  */
 int store_drop_packs(struct store *s, const uint64_t *packs, size_t npacks, struct error **err);
 struct json_t *ref_json(const struct store_ref *r); /* with its name */
@@ -140,6 +156,11 @@ struct segment {
 	uint64_t src;	 /* where the worker reads it, with slab.fd */
 	struct hash hash; /* SEG_KNOWN */
 };
+/* A chunk that lies in a store: a slab of these has the record loaded by its worker. */
+struct wanted {
+	struct hash hash;
+	struct found at;
+};
 struct slab {
 	uint8_t *data; /* SLAB_DATA + the largest chunk */
 	size_t len;    /* bytes of data in use */
@@ -149,6 +170,9 @@ struct slab {
 	uint64_t right; /* bytes whose guess was right */
 	int fd;		/* segments of data are read from here; -1: they are read already */
 	struct error *err; /* of that */
+	struct store *from; /* not NULL: items[i] is wanted[i] of it */
+	struct wanted *wanted;
+	size_t wanted_cap;
 	struct slab_item *items;
 	size_t n, cap;
 	bool listed; /* the items go into the object's list, in order */
@@ -165,7 +189,6 @@ struct session {
 	struct pack_out pack;
 	struct hash *claims; /* open addressing; all zero is free */
 	size_t nclaims, claims_cap;
-	bool force; /* store although it is there (gc moves chunks) */
 	int level;
 	uint64_t *sealed; /* packs of this session */
 	size_t nsealed;
@@ -176,13 +199,14 @@ struct session {
 	struct slab *meta; /* nodes and single chunks on their way */
 	struct slab **metaq; /* the same, full */
 	size_t nmetaq;
+	struct slab *carried; /* being filled by session_carry */
 };
 /* Stream: items of b->data up to what may go on in the next slab; returns where that starts. base: where data[0] lies. */
 size_t itemise(const struct chunker *c, struct slab *b, uint64_t base, bool *after_hole, bool last);
 void itemise_segments(const struct chunker *c, struct slab *b);
 
 int session_begin(struct session *w, struct store *s, unsigned threads, int level, struct error **err);
-/* gc: holds the lock itself */
+/* The remover's own: chunks of what it has condemned are stored anew. */
 int session_begin_locked(struct session *w, struct store *s, unsigned threads, struct error **err);
 struct slab *session_slab(struct session *w, struct error **err); /* an empty one; may write out others */
 int session_submit(struct session *w, struct slab *b, struct error **err);
@@ -190,6 +214,15 @@ void session_give_back(struct session *w, struct slab *b); /* unused */
 void slab_add(struct slab *b, uint32_t off, uint64_t len, bool hole);
 /* A chunk in memory; copied. Goes on its way with the next submit or flush. */
 void session_chunk(struct session *w, const void *p, size_t n);
+/*
+ * A chunk that lies at f in a store, which may be the session's own; read, checked and stored by workers. Best in the order in which
+ * they lie. Calls and session_carry_end may wait for others.
+ */
+int session_carry(struct session *w, struct store *from, const struct hash *h, const struct found *f, struct error **err);
+int session_carry_end(struct session *w, struct error **err); /* and session_flush_meta */
+/* For the worker: loads the chunks; whole: they are of one record. Then, with the hashes computed: are they what is wanted? */
+int carry_load(const struct session *w, struct slab *b, struct block *block, bool *whole);
+int carry_check(struct slab *b);
 int session_drain(struct session *w, struct error **err); /* all slabs written, meta not */
 int session_flush_meta(struct session *w, struct error **err);
 int session_seal(struct session *w, struct error **err); /* all on disk and in an index */

@@ -21,7 +21,8 @@ char *pack_path(const char *store, uint64_t id)
 	return xasprintf("%s/packs/%016" PRIx64 ".pack", store, id);
 }
 
-int pack_create(const char *store, struct pack_out *p, struct error **err)
+/* 1: gc took it for one that was left behind, before it was locked. */
+static int create_once(const char *store, struct pack_out *p, struct error **err)
 {
 	struct pack_head h = { .magic = PACK_MAGIC };
 	_cleanup_free_ char *temp = NULL;
@@ -37,13 +38,24 @@ int pack_create(const char *store, struct pack_out *p, struct error **err)
 	p->fd = open(temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
 	if (p->fd < 0)
 		return error_errno(err, errno, "%s: cannot make", temp);
-	if (flock(p->fd, LOCK_EX | LOCK_NB) < 0 || rename(temp, p->path) < 0) {
+	if (flock(p->fd, LOCK_EX) < 0 || rename(temp, p->path) < 0) {
+		if (errno == ENOENT)
+			return 1;
 		error_errno(err, errno, "%s: cannot lock and name", temp);
 		unlink(temp);
 		return -1;
 	}
 	p->len = sizeof(h);
 	return file_write_all(p->fd, &h, sizeof(h), p->path, err);
+}
+
+int pack_create(const char *store, struct pack_out *p, struct error **err)
+{
+	int rc;
+
+	while ((rc = create_once(store, p, err)) > 0)
+		pack_out_release(p);
+	return rc;
 }
 
 void pack_note(struct pack_out *p, const struct rec_chunk *table, uint32_t n, uint32_t off)
@@ -101,6 +113,21 @@ size_t record_make(ZSTD_CCtx *cctx, int level, const uint8_t *raw, uint32_t len,
 	h->payload_sum = sum64(payload, n);
 	h->sum = sum64(h, offsetof(struct rec_head, sum));
 	return sizeof(*h) + table_len + n;
+}
+
+size_t record_again(const struct block *b, char *record)
+{
+	struct rec_head *h = (struct rec_head *)record;
+	size_t table_len = b->nchunks * sizeof(struct rec_chunk);
+	char *payload = record + sizeof(*h) + table_len;
+
+	memcpy(record + sizeof(*h), b->table, table_len);
+	memcpy(payload, b->stored + table_len, b->payload);
+	*h = (struct rec_head){ .magic = REC_MAGIC, .flags = b->flags, .raw = b->rawlen, .stored = b->payload, .nchunks = b->nchunks };
+	h->table_sum = sum64(h + 1, table_len);
+	h->payload_sum = sum64(payload, b->payload);
+	h->sum = sum64(h, offsetof(struct rec_head, sum));
+	return sizeof(*h) + table_len + b->payload;
 }
 
 void block_free(struct block *b)

@@ -29,6 +29,10 @@ char *pack_path(const char *store, uint64_t id);
  */
 size_t record_make(ZSTD_CCtx *cctx, int level, const uint8_t *raw, uint32_t len, uint32_t nchunks, char *record, size_t cap);
 
+struct block;
+/* A record as it was loaded, payload and table in its order; its length. */
+size_t record_again(const struct block *b, char *record);
+
 /* A record in memory. Zeroed: empty. */
 struct block {
 	uint64_t pack;

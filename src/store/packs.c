@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Giving up packs: what lies in them, and an index of the others. */
 #include "store/internal.h"
+#include "store/listing.h"
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/mem.h"
 
+#include <errno.h>
 #include <stdlib.h>
 
 static int by_id(const void *a, const void *b)
@@ -73,7 +75,8 @@ static size_t renumber(const uint64_t *packs, size_t np, const uint64_t *gone, s
 	return n;
 }
 
-int store_drop_packs(struct store *s, const uint64_t *gone, size_t ngone, struct error **err)
+/* One index of what stays, in place of all. */
+static int replace_indexes(struct store *s, const uint64_t *gone, size_t ngone, struct error **err)
 {
 	_cleanup_free_ struct idx_entry *e = NULL;
 	_cleanup_free_ uint64_t *packs = NULL, *kept = NULL;
@@ -96,11 +99,60 @@ int store_drop_packs(struct store *s, const uint64_t *gone, size_t ngone, struct
 	for (size_t i = 0; i < s->nix; i++)
 		if (file_unlink(s->ix[i].path, err) < 0)
 			return -1;
-	for (size_t i = 0; i < ngone; i++) {
-		_cleanup_free_ char *pack = pack_path(s->path, gone[i]);
+	return 0;
+}
 
-		if (file_unlink(pack, err) < 0)
+static int unlink_pack(struct store *s, uint64_t id, struct error **err)
+{
+	_cleanup_free_ char *path = pack_path(s->path, id);
+
+	return file_unlink(path, err);
+}
+
+/* On a full disk: indexes all of whose packs go, and these packs. Did any? */
+static bool make_room(struct store *s, const uint64_t *gone, size_t ngone)
+{
+	_cleanup_error_ struct error *why = NULL;
+	bool some = false;
+
+	for (size_t i = 0; i < s->nix; i++) {
+		const struct index *ix = &s->ix[i];
+		bool all = true;
+
+		for (uint32_t k = 0; k < ix->head->npacks; k++)
+			all &= among(gone, ngone, ix->packs[k]);
+		if (!all || file_unlink(ix->path, &why) < 0)
+			continue;
+		for (uint32_t k = 0; k < ix->head->npacks; k++)
+			some |= unlink_pack(s, ix->packs[k], &why) == 0;
+	}
+	return some;
+}
+
+static int drop(struct store *s, const uint64_t *gone, size_t ngone, struct error **err)
+{
+	if (store_load_held(s, err) < 0)
+		return -1;
+	for (size_t i = 0; i < s->nix; i++)
+		if (!index_check(&s->ix[i])) /* damage is not to be given a new checksum */
+			return error_set(err, ERR_FAILED, "%s is damaged; nothing was removed", s->ix[i].path);
+	if (replace_indexes(s, gone, ngone, err) < 0) {
+		if (((*err)->code != ENOSPC && (*err)->code != EDQUOT) || !make_room(s, gone, ngone))
+			return -1;
+		error_clear(err);
+		if (store_load_held(s, err) < 0 || replace_indexes(s, gone, ngone, err) < 0)
 			return -1;
 	}
-	return store_load(s, true, err);
+	for (size_t i = 0; i < ngone; i++)
+		if (unlink_pack(s, gone[i], err) < 0)
+			return -1;
+	listing_refresh(s);
+	return store_load_held(s, err);
+}
+
+int store_drop_packs(struct store *s, const uint64_t *gone, size_t ngone, struct error **err)
+{
+	_cleanup_close_ int fd = store_lock_index(s, true, err);
+
+	return fd < 0 ? -1 : drop(s, gone, ngone, err);
 }

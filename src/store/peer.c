@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Copying to and from a store that `croft store serve` has at the other end of a pair of pipes. */
-#include "store/wire.h"
+#include "store/framer.h"
 #include "store/internal.h"
 #include "base/cleanup.h"
 #include "base/mem.h"
@@ -10,19 +10,19 @@
 #include <jansson.h>
 #include <stdlib.h>
 
-#define AHEAD 4 /* questions on their way: the line is full while answers are worked on */
+#define AHEAD 16 /* questions on their way: the line is full while answers are worked on */
+#define FLYING_MAX 1024u /* hashes in them: they fit into a pipe, so that nobody waits for both ends of it */
 
 struct store_peer {
 	struct wire w;
 	char *what;
 	uint32_t chunk_max;
-	struct buf in, out, chunks;
+	struct buf in, chunks;
 	/* push */
 	struct store *src;
 	struct node_entry ask[WIRE_HASHES];
 	size_t nask;
-	struct buf table;
-	uint32_t nput;
+	struct framer *frames;
 	/* pull */
 	struct session put;
 	struct hash want[WIRE_HASHES];
@@ -42,7 +42,7 @@ struct store_peer *store_peer_open(int in, int out, const char *what, const char
 	p->what = xstrdup(what);
 	p->w = (struct wire){ in, out, p->what };
 	p->put = (struct session){ .lock = -1, .pack.fd = -1 };
-	p->flying = xcalloc(AHEAD * WIRE_HASHES, sizeof(*p->flying));
+	p->flying = xcalloc(WIRE_HASHES + FLYING_MAX, sizeof(*p->flying));
 	buf_addc(&b, write);
 	buf_adds(&b, path ? path : "");
 	if (wire_send(&p->w, WIRE_HELLO, WIRE_VERSION, b.data, b.len, err) < 0) {
@@ -61,9 +61,8 @@ void store_peer_close(struct store_peer *p)
 	if (!p)
 		return;
 	buf_free(&p->in);
-	buf_free(&p->out);
 	buf_free(&p->chunks);
-	buf_free(&p->table);
+	framer_free(p->frames);
 	free(p->flying);
 	free(p->what);
 	free(p);
@@ -86,42 +85,46 @@ static int ask(struct store_peer *p, enum wire_type type, uint32_t n, const void
 
 /* ---- push ---- */
 
-static int send_batch(struct store_peer *p, struct error **err)
+/* The oldest frame that was made; what the other side says about it comes with the answer to the next question. */
+static int send_next(struct store_peer *p, struct error **err)
 {
 	_cleanup_error_ struct error *sent = NULL;
+	struct frame *x = framer_next(p->frames);
 	struct wire_head h;
-	uint32_t n = p->nput;
+	int rc = x->err ? error_move(err, &x->err) : 0;
 
-	if (!n)
-		return 0;
-	if (wire_pack(&p->table, &p->chunks, err) < 0)
-		return -1;
-	p->nput = 0;
-	if (wire_send(&p->w, WIRE_PUT, n, p->table.data, p->table.len, &sent) < 0) {
-		if (wire_answer(&p->w, WIRE_OK, &h, &p->in, err) < 0)
+	p->ret->missing += x->n;
+	p->ret->bytes += x->bytes;
+	if (rc == 0 && wire_send(&p->w, WIRE_PUT, x->n, x->body.data, x->body.len, &sent) < 0)
+		rc = wire_answer(&p->w, WIRE_OK, &h, &p->in, err) < 0 ? -1 : error_move(err, &sent);
+	frame_free(x);
+	return rc;
+}
+
+static int send_all(struct store_peer *p, struct error **err)
+{
+	while (framer_pending(p->frames))
+		if (send_next(p, err) < 0)
 			return -1;
-		return error_move(err, &sent);
-	}
-	buf_clear(&p->table);
-	buf_clear(&p->chunks);
 	return 0;
 }
 
-/* The table comes before the chunks, so it is made first. */
 static int send_chunks(struct store_peer *p, const struct node_entry *list, size_t n, struct error **err)
 {
-	_cleanup_buf_ struct buf one = BUF_INIT;
+	struct hash batch[WIRE_HASHES];
+	uint64_t bytes = 0;
+	uint32_t k = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		if (store_chunk(p->src, &list[i].hash, &one, err) < 0)
+		batch[k++] = list[i].hash;
+		bytes += list[i].len;
+		if (i + 1 < n && bytes < WIRE_BATCH)
+			continue;
+		if (framer_full(p->frames) && send_next(p, err) < 0)
 			return -1;
-		if (p->chunks.len && p->chunks.len + one.len > WIRE_BATCH && send_batch(p, err) < 0)
-			return -1;
-		buf_add(&p->table, &(struct rec_chunk){ list[i].hash, (uint32_t)one.len }, sizeof(struct rec_chunk));
-		buf_add(&p->chunks, one.data, one.len);
-		p->nput++;
-		p->ret->missing++;
-		p->ret->bytes += one.len;
+		framer_add(p->frames, batch, k);
+		k = 0;
+		bytes = 0;
 	}
 	return 0;
 }
@@ -154,7 +157,8 @@ static int push_visit(void *arg, const struct hash *h, uint64_t len, int level, 
 	if (level < 0 && hash_is_hole(h))
 		return 0;
 	p->ret->chunks++;
-	p->ask[p->nask++] = (struct node_entry){ len, *h };
+	/* Of a node, len is what lies below it. */
+	p->ask[p->nask++] = (struct node_entry){ level < 0 ? len : NODE_MAX * sizeof(struct node_entry) / 4, *h };
 	return p->nask == WIRE_HASHES / 4 ? push_asked(p, err) : 0;
 }
 
@@ -167,7 +171,7 @@ static int push_name(struct store_peer *p, const struct store_ref *r, bool repla
 
 	json_decref(j);
 	hash_parse(r->object, &root);
-	if (store_walk(p->src, &root, push_visit, p, err) < 0 || push_asked(p, err) < 0 || send_batch(p, err) < 0)
+	if (store_walk(p->src, &root, push_visit, p, err) < 0 || push_asked(p, err) < 0 || send_all(p, err) < 0)
 		return -1;
 	return ask(p, WIRE_REF, replace, text, strlen(text), WIRE_OK, &h, err);
 }
@@ -180,6 +184,7 @@ int store_push(struct store *src, struct store_peer *p, const char *const *names
 	*ret = (struct store_copy_result){ 0 };
 	p->src = src;
 	p->ret = ret;
+	p->frames = framer_new(src, true);
 	if (src->chunker.max > p->chunk_max)
 		return error_set(err, ERR_FAILED, "%s: has larger chunks than %s can take", src->path, p->what);
 	for (size_t i = 0; i < n; i++)
@@ -234,7 +239,7 @@ static int land(struct store_peer *p, struct error **err)
 	}
 	p->flights--;
 	memmove(p->nflying, p->nflying + 1, p->flights * sizeof(*p->nflying));
-	memmove(p->flying, p->flying + n, (AHEAD * WIRE_HASHES - n) * sizeof(*p->flying));
+	memmove(p->flying, p->flying + n, (WIRE_HASHES + FLYING_MAX - n) * sizeof(*p->flying));
 	return 0;
 }
 
@@ -252,10 +257,13 @@ static int take_off(struct store_peer *p, struct error **err)
 
 	if (!p->nwant)
 		return 0;
-	if (p->flights == AHEAD && land(p, err) < 0)
-		return -1;
 	for (size_t i = 0; i < p->flights; i++)
 		at += p->nflying[i];
+	while (p->flights && (p->flights == AHEAD || at + p->nwant > FLYING_MAX)) {
+		at -= p->nflying[0];
+		if (land(p, err) < 0)
+			return -1;
+	}
 	memcpy(p->flying + at, p->want, p->nwant * sizeof(*p->want));
 	if (wire_send(&p->w, WIRE_GET, (uint32_t)p->nwant, p->want, p->nwant * sizeof(*p->want), err) < 0)
 		return -1;
@@ -267,12 +275,11 @@ static int take_off(struct store_peer *p, struct error **err)
 /* A node, from here or from there: then it is stored as well. */
 static int pull_node(struct store_peer *p, const struct hash *h, int below, struct buf *b, struct error **err)
 {
-	struct found f;
 	struct wire_head head;
 	uint32_t len;
 	struct hash is;
 
-	if (store_find(p->put.s, h, &f))
+	if (store_has(p->put.s, h))
 		return node_read(p->put.s, h, below, b, err);
 	if (land_all(p, err) < 0 || ask(p, WIRE_GET, 1, h, sizeof(*h), WIRE_CHUNKS, &head, err) < 0)
 		return -1;
@@ -297,7 +304,6 @@ static int pull_tree(struct store_peer *p, const struct hash *h, int below, stru
 	_cleanup_buf_ struct buf b = BUF_INIT;
 	const struct node_head *n;
 	const struct node_entry *e;
-	struct found f;
 
 	if (pull_node(p, h, below, &b, err) < 0)
 		return -1;
@@ -313,7 +319,7 @@ static int pull_tree(struct store_peer *p, const struct hash *h, int below, stru
 		if (hash_is_hole(&e[i].hash))
 			continue;
 		p->ret->chunks++;
-		if (store_find(p->put.s, &e[i].hash, &f))
+		if (store_has(p->put.s, &e[i].hash))
 			continue;
 		p->want[p->nwant++] = e[i].hash;
 		p->wanted += e[i].len;

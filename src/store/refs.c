@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Names: one small JSON file each, replaced as a whole. */
 #include "store/internal.h"
+#include "store/listing.h"
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/mem.h"
@@ -80,7 +81,10 @@ int ref_write(struct store *s, const struct store_ref *r, bool replace, struct e
 	json_decref(j);
 	if (!text)
 		return error_set(err, ERR_USAGE, "the message for '%s' is not UTF-8", r->name);
-	return file_writef(path, 0644, err, "%s\n", text);
+	if (file_writef(path, 0644, err, "%s\n", text) < 0)
+		return -1;
+	listing_refresh(s);
+	return 0;
 }
 
 int store_show(struct store *s, const char *name, struct store_ref *ret, struct error **err)
@@ -163,7 +167,10 @@ int store_remove(struct store *s, const char *name, struct error **err)
 		return -1;
 	error_clear(err); /* a damaged one may go */
 	path = ref_path(s, name);
-	return file_unlink(path, err);
+	if (file_unlink(path, err) < 0)
+		return -1;
+	listing_refresh(s);
+	return 0;
 }
 
 /* NAME without a part. */

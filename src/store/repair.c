@@ -117,14 +117,13 @@ static int drop_bad_indexes(struct store *s, struct error **err)
 	for (size_t i = 0; i < s->nix; i++)
 		if (!index_check(&s->ix[i]) && file_unlink(s->ix[i].path, err) < 0)
 			return -1;
-	return store_load(s, true, err);
+	return store_load(s, err);
 }
 
 int store_repair(struct store *s, const struct store_verify_opts *o, const struct bad_record *bad, size_t nbad,
 	struct store_verify_result *ret, struct error **err)
 {
-	_cleanup_free_ char *path = store_sub(s, ".lock");
-	_cleanup_close_ int lock = file_lock(path, true, -1, err);
+	_cleanup_close_ int gate = gate_remover(s, err);
 	struct repair r = { .s = s, .other = o->repair_from, .o = o, .ret = ret, .bad = bad, .nbad = nbad };
 	struct store_verify_opts again = *o;
 	_cleanup_free_ struct bad_record *left = NULL;
@@ -133,11 +132,13 @@ int store_repair(struct store *s, const struct store_verify_opts *o, const struc
 	size_t npacks, nleft;
 	int rc;
 
-	if (lock < 0 || drop_bad_indexes(s, err) < 0 || session_begin_locked(&r.w, s, o->threads, err) < 0)
+	/* It takes chunks away that writers may rely on: they wait. */
+	if (gate < 0 || gate_close(gate, err) < 0 || drop_bad_indexes(s, err) < 0 || session_begin_locked(&r.w, s, o->threads, err) < 0)
 		return -1;
 	npacks = bad_packs(&r, &packs);
+	store_set_condemned(s, packs, npacks);
 	rc = npacks ? rewrite(&r, packs, npacks, err) : 0;
-	r.w.force = false;
+	store_set_condemned(s, NULL, 0);
 	if (rc == 0)
 		rc = complete(&r, err);
 	session_end(&r.w);

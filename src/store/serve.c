@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The other end of a copy: answers questions about one store. The chunks it takes have the names that they hash to, whatever is said. */
-#include "store/wire.h"
+#include "store/framer.h"
 #include "store/internal.h"
 #include "base/cleanup.h"
 #include "base/file.h"
@@ -8,14 +8,16 @@
 #include "base/path.h"
 
 #include <jansson.h>
+#include <poll.h>
 #include <stdlib.h>
 
 struct serve {
 	struct wire w;
 	struct store *s;
 	struct session put;
+	struct framer *frames; /* answers to WIRE_GET that are being made */
 	bool writing;
-	struct buf in, out, chunks;
+	struct buf in, chunks;
 };
 
 static int hello(struct serve *v, const struct wire_head *h, const char *path, bool make, struct error **err)
@@ -71,38 +73,48 @@ static int have(struct serve *v, const struct wire_head *h, struct error **err)
 {
 	const struct hash *list = (const struct hash *)v->in.data;
 	uint8_t there[WIRE_HASHES];
-	struct found f;
 
 	if (check_hashes(v, h, err) < 0)
 		return -1;
 	for (uint32_t i = 0; i < h->n; i++)
-		there[i] = store_find(v->s, &list[i], &f);
+		there[i] = store_has(v->s, &list[i]);
 	return wire_send(&v->w, WIRE_OK, h->n, there, h->n, err);
+}
+
+/* The oldest answer that is being made. */
+static int send_next(struct serve *v, struct error **err)
+{
+	struct frame *x = framer_next(v->frames);
+	int rc = x->err ? error_move(err, &x->err) : wire_send(&v->w, WIRE_CHUNKS, x->n, x->body.data, x->body.len, err);
+
+	frame_free(x);
+	return rc;
 }
 
 static int get(struct serve *v, const struct wire_head *h, struct error **err)
 {
-	const struct hash *list = (const struct hash *)v->in.data;
-	_cleanup_buf_ struct buf one = BUF_INIT;
-
 	if (check_hashes(v, h, err) < 0)
 		return -1;
-	buf_clear(&v->out);
-	buf_clear(&v->chunks);
-	for (uint32_t i = 0; i < h->n; i++) {
-		_cleanup_error_ struct error *why = NULL;
-		uint32_t len = WIRE_LACKS;
-
-		/* A damaged one is as good as none; nor does a frame hold more than its limit. */
-		if (v->chunks.len < WIRE_MAX / 2 && store_chunk(v->s, &list[i], &one, &why) == 0) {
-			len = (uint32_t)one.len;
-			buf_add(&v->chunks, one.data, one.len);
-		}
-		buf_add(&v->out, &len, sizeof(len));
-	}
-	if (wire_pack(&v->out, &v->chunks, err) < 0)
+	if (!v->frames)
+		v->frames = framer_new(v->s, false);
+	if (framer_full(v->frames) && send_next(v, err) < 0)
 		return -1;
-	return wire_send(&v->w, WIRE_CHUNKS, h->n, v->out.data, v->out.len, err);
+	framer_add(v->frames, (const struct hash *)v->in.data, h->n);
+	return 0;
+}
+
+/* Answers go out in order: all of them when the question is of another kind, or while there is no other to be read. */
+static int send_ready(struct serve *v, bool all, struct error **err)
+{
+	while (v->frames && framer_pending(v->frames)) {
+		struct pollfd p = { .fd = v->w.in, .events = POLLIN };
+
+		if (!all && !framer_full(v->frames) && poll(&p, 1, 0) == 1)
+			return 0;
+		if (send_next(v, err) < 0)
+			return -1;
+	}
+	return 0;
 }
 
 static int put(struct serve *v, const struct wire_head *h, struct error **err)
@@ -135,9 +147,8 @@ static int put(struct serve *v, const struct wire_head *h, struct error **err)
 static int present(void *arg, const struct hash *h, uint64_t len, int level, struct error **err)
 {
 	struct serve *v = arg;
-	struct found f;
 
-	if ((level < 0 && hash_is_hole(h)) || store_find(v->s, h, &f))
+	if ((level < 0 && hash_is_hole(h)) || store_has(v->s, h))
 		return 0;
 	return error_set(err, ERR_FAILED, "the object is not complete");
 }
@@ -203,7 +214,11 @@ int store_serve(int in, int out, const char *path, bool make, struct error **err
 
 	while ((rc = wire_recv(&v.w, true, &h, &v.in, err)) == 0 && h.type) {
 		buf_str(&v.in);
-		rc = answer(&v, &h, path, make, err);
+		rc = send_ready(&v, h.type != WIRE_GET, err);
+		if (rc == 0)
+			rc = answer(&v, &h, path, make, err);
+		if (rc == 0)
+			rc = send_ready(&v, false, err);
 		if (rc < 0) {
 			tell(&v, *err);
 			error_clear(err);
@@ -215,7 +230,7 @@ int store_serve(int in, int out, const char *path, bool make, struct error **err
 		session_end(&v.put);
 	store_close(v.s);
 	buf_free(&v.in);
-	buf_free(&v.out);
+	framer_free(v.frames);
 	buf_free(&v.chunks);
 	return rc;
 }

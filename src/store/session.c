@@ -23,6 +23,7 @@ struct worker {
 	uint8_t *gather;
 	struct blake2b_job *jobs;
 	size_t njobs;
+	struct block block; /* of another store, or of what gc moves */
 };
 
 static uint64_t hash_word(const struct hash *h)
@@ -53,9 +54,12 @@ static void claims_grow(struct session *w)
 
 static bool index_has(struct store *s, const struct hash *h)
 {
-	for (size_t i = s->nix; i--;)
-		if (index_find(&s->ix[i], h))
+	for (size_t i = s->nix; i--;) {
+		const struct idx_entry *e = index_find(&s->ix[i], h);
+
+		if (e && !store_is_condemned(s, s->ix[i].packs[e->pack]))
 			return true;
+	}
 	return false;
 }
 
@@ -66,7 +70,7 @@ static bool claim(struct session *w, const struct hash *h)
 	bool mine = true;
 
 	pthread_mutex_lock(&w->s->lock);
-	if (!w->force && index_has(w->s, h))
+	if (index_has(w->s, h))
 		mine = false;
 	if (mine) {
 		if (w->nclaims * 2 >= w->claims_cap)
@@ -100,6 +104,7 @@ static void worker_free(void *ctx)
 	struct worker *k = ctx;
 
 	ZSTD_freeCCtx(k->cctx);
+	block_free(&k->block);
 	free(k->gather);
 	free(k->jobs);
 	free(k);
@@ -174,6 +179,7 @@ static void run(void *ctx, void *task)
 	struct worker *k = ctx;
 	struct slab *b = task;
 	const uint8_t *raw;
+	bool whole = false;
 	size_t need;
 
 	b->fresh = b->raw = 0;
@@ -183,14 +189,20 @@ static void run(void *ctx, void *task)
 			return;
 		itemise_segments(&k->w->s->chunker, b);
 	}
+	if (b->from && carry_load(k->w, b, &k->block, &whole) < 0)
+		return;
 	need = sizeof(struct rec_head) + b->n * sizeof(struct rec_chunk) + ZSTD_compressBound(b->len);
 	if (b->record_cap < need) {
 		free(b->record);
 		b->record = xmalloc(b->record_cap = need);
 	}
 	hash_items(k, b);
+	if (b->from && carry_check(b) < 0)
+		return;
 	raw = pick_fresh(k, b, (struct rec_chunk *)(b->record + sizeof(struct rec_head)));
-	if (b->fresh)
+	if (whole && b->fresh == k->block.nchunks && b->raw == k->block.rawlen)
+		b->record_len = record_again(&k->block, b->record);
+	else if (b->fresh)
 		b->record_len = record_make(k->cctx, k->w->level, raw, b->raw, b->fresh, b->record, b->record_cap);
 }
 
@@ -204,7 +216,7 @@ static int begin(struct session *w, struct store *s, unsigned threads, int level
 	w->pack.fd = -1;
 	w->depth = n * 2 + 2;
 	w->free_slabs = xcalloc(w->depth + 2, sizeof(*w->free_slabs));
-	if (store_load(s, true, err) < 0)
+	if (store_load(s, err) < 0)
 		return -1;
 	w->pool = pool_new(n, w->depth, &ops);
 	return 0;
@@ -212,10 +224,8 @@ static int begin(struct session *w, struct store *s, unsigned threads, int level
 
 int session_begin(struct session *w, struct store *s, unsigned threads, int level, struct error **err)
 {
-	_cleanup_free_ char *path = store_sub(s, ".lock");
-
 	*w = (struct session){ .lock = -1, .s = s, .pack.fd = -1 };
-	w->lock = file_lock(path, false, -1, err);
+	w->lock = gate_enter(s, err);
 	if (w->lock < 0)
 		return -1;
 	return begin(w, s, threads, level, err);
@@ -225,7 +235,7 @@ int session_begin_locked(struct session *w, struct store *s, unsigned threads, s
 {
 	struct pool_ops ops = { worker_new, worker_free, run, w };
 
-	*w = (struct session){ .lock = -1, .s = s, .pack.fd = -1, .level = LEVEL_DEFAULT, .force = true };
+	*w = (struct session){ .lock = -1, .s = s, .pack.fd = -1, .level = LEVEL_DEFAULT };
 	w->depth = pool_threads(threads) * 2 + 2;
 	w->free_slabs = xcalloc(w->depth + 2, sizeof(*w->free_slabs));
 	w->pool = pool_new(threads, w->depth, &ops);
@@ -248,6 +258,7 @@ static void slab_free(struct slab *b)
 	error_clear(&b->err);
 	free(b->segs);
 	free(b->guesses);
+	free(b->wanted);
 	free(b->data);
 	free(b->items);
 	free(b->record);
@@ -259,6 +270,7 @@ void session_give_back(struct session *w, struct slab *b)
 	b->len = b->n = b->nsegs = b->nguesses = 0;
 	b->right = 0;
 	b->fd = -1;
+	b->from = NULL;
 	b->listed = false;
 	if (w->nfree < w->depth + 2)
 		w->free_slabs[w->nfree++] = b;
@@ -425,6 +437,7 @@ void session_end(struct session *w)
 	if (w->pack.fd >= 0)
 		keep_whole(w);
 	slab_free(w->meta);
+	slab_free(w->carried);
 	for (size_t i = 0; i < w->nmetaq; i++)
 		slab_free(w->metaq[i]);
 	free(w->metaq);

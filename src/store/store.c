@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/internal.h"
+#include "store/listing.h"
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "base/intr.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/path.h"
@@ -73,7 +75,7 @@ struct store *store_open(const char *path, struct error **err)
 	s->path = path_absolute(path);
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_mutex_init(&s->reload, NULL);
-	if (read_header(s, err) < 0 || store_load(s, false, err) < 0)
+	if (read_header(s, err) < 0 || store_load(s, err) < 0)
 		return NULL;
 	return STEAL(s);
 }
@@ -98,6 +100,7 @@ void store_close(struct store *s)
 	block_free(&s->node);
 	pthread_mutex_destroy(&s->lock);
 	pthread_mutex_destroy(&s->reload);
+	free(s->condemned);
 	free(s->path);
 	free(s);
 }
@@ -296,45 +299,79 @@ static int load_once(struct store *s, bool repair, size_t *bad, struct error **e
 	return 0;
 }
 
-int store_load(struct store *s, bool locked, struct error **err)
+int store_lock_index(struct store *s, bool wait, struct error **err)
+{
+	_cleanup_free_ char *path = store_sub(s, "index/.lock");
+	_cleanup_close_ int fd = store_open_lock(path, s->path, err);
+
+	if (fd < 0)
+		return -1;
+	while (flock(fd, LOCK_EX | (wait ? 0 : LOCK_NB)) < 0) {
+		if (errno == EINTR && intr_check(err) < 0)
+			return error_wrap(err, "%s: waiting for the lock", path);
+		if (errno == EWOULDBLOCK)
+			return error_set(err, ERR_STATE, "%s: somebody has it", path);
+		if (errno != EINTR)
+			return error_errno(err, errno, "%s: cannot lock", path);
+	}
+	return STEAL_FD(fd);
+}
+
+int store_load_held(struct store *s, struct error **err)
+{
+	size_t bad = 0;
+
+	return load_once(s, true, &bad, err);
+}
+
+int store_load(struct store *s, struct error **err)
 {
 	_cleanup_error_ struct error *why = NULL;
-	_cleanup_free_ char *path = store_sub(s, ".lock");
-	_cleanup_close_ int lock = -1;
+	_cleanup_close_ int fd = -1;
 	size_t bad = 0;
 
 	if (load_once(s, false, &bad, err) < 0)
 		return -1;
 	if (!bad)
 		return 0;
-	/* While gc removes things they look torn; and a reader without rights cannot mend: both use what is whole. */
-	if (!locked) {
-		lock = file_lock(path, false, 0, &why);
-		if (lock < 0)
-			return 0;
-	}
-	{
-		/* One repairs at a time; a sealed pack whose writer was between index and end is seen as such the second time. */
-		_cleanup_free_ char *one = store_sub(s, "index/.lock");
-		_cleanup_close_ int fd = file_lock(one, true, -1, &why);
-
-		return fd < 0 ? 0 : load_once(s, true, &bad, err);
-	}
+	/*
+	 * One repairs at a time. What looked torn only because somebody replaced indexes, or was between its index and the end, is seen
+	 * as such the second time. A reader without rights cannot mend: it uses what is whole.
+	 */
+	fd = store_lock_index(s, true, &why);
+	if (fd < 0 || faccessat(AT_FDCWD, s->path, W_OK, AT_EACCESS) < 0)
+		return 0;
+	return store_load_held(s, err);
 }
 
 bool store_find(struct store *s, const struct hash *h, struct found *ret)
 {
-	bool ok = false;
+	bool ok = false, last = false;
 
 	pthread_mutex_lock(&s->lock);
-	for (size_t i = s->nix; i-- && !ok;) {
+	for (size_t i = s->nix; i-- && !last;) {
 		const struct idx_entry *e = index_find(&s->ix[i], h);
 
-		if (e) {
+		if (!e)
+			continue;
+		last = !store_is_condemned(s, s->ix[i].packs[e->pack]); /* these stay */
+		if (last || !ok)
 			*ret = (struct found){ s->ix[i].packs[e->pack], e->off, e->inner, e->len, i, (size_t)(e - s->ix[i].entries) };
-			ok = true;
-		}
+		ok = true;
 	}
+	pthread_mutex_unlock(&s->lock);
+	return ok;
+}
+
+bool store_has(struct store *s, const struct hash *h)
+{
+	struct found f;
+	bool ok = store_find(s, h, &f);
+
+	if (!ok || !s->ncondemned)
+		return ok;
+	pthread_mutex_lock(&s->lock);
+	ok = !store_is_condemned(s, f.pack);
 	pthread_mutex_unlock(&s->lock);
 	return ok;
 }
@@ -397,7 +434,7 @@ int store_find_again(struct store *s, const struct hash *h, struct found *f, str
 	int rc;
 
 	pthread_mutex_lock(&s->reload);
-	rc = store_load(s, false, err);
+	rc = store_load(s, err);
 	if (rc == 0 && !store_find(s, h, f))
 		rc = missing(h, err);
 	pthread_mutex_unlock(&s->reload);
@@ -433,14 +470,19 @@ int store_block(struct store *s, const struct hash *h, struct found *f, struct b
 
 int store_chunk(struct store *s, const struct hash *h, struct buf *out, struct error **err)
 {
+	return store_chunk_in(s, h, &s->node, out, err);
+}
+
+int store_chunk_in(struct store *s, const struct hash *h, struct block *b, struct buf *out, struct error **err)
+{
 	struct found f;
 	struct hash is;
 
 	if (!store_find(s, h, &f) && store_find_again(s, h, &f, err) < 0)
 		return -1;
-	if (store_block(s, h, &f, &s->node, err) < 0)
+	if (store_block(s, h, &f, b, err) < 0)
 		return -1;
-	hash_bytes(s->node.raw + f.inner, f.len, &is);
+	hash_bytes(b->raw + f.inner, f.len, &is);
 	if (memcmp(&is, h, sizeof(is))) {
 		char hex[STORE_HASH * 2 + 1];
 
@@ -448,7 +490,7 @@ int store_chunk(struct store *s, const struct hash *h, struct buf *out, struct e
 		return error_set(err, ERR_FAILED, "chunk %.16s...: its bytes in pack %016" PRIx64 " at %u are damaged", hex, f.pack, f.off);
 	}
 	buf_clear(out);
-	buf_add(out, s->node.raw + f.inner, f.len);
+	buf_add(out, b->raw + f.inner, f.len);
 	return 0;
 }
 
@@ -478,13 +520,13 @@ void store_gather(struct store *s, struct idx_entry **e, size_t *n, uint64_t **p
 void store_merge_indexes(struct store *s)
 {
 	_cleanup_error_ struct error *why = NULL;
-	_cleanup_free_ char *one = store_sub(s, "index/.lock"), *path = NULL;
+	_cleanup_free_ char *path = NULL;
 	_cleanup_free_ struct idx_entry *e = NULL;
 	_cleanup_free_ uint64_t *packs = NULL;
 	_cleanup_close_ int fd = -1;
 	size_t n, np, bad = 0;
 
-	if (s->nix < MERGE_AT || (fd = file_lock(one, true, 0, &why)) < 0)
+	if (s->nix < MERGE_AT || (fd = store_lock_index(s, false, &why)) < 0)
 		return;
 	if (load_once(s, false, &bad, &why) < 0 || bad || s->nix < MERGE_AT)
 		return;
@@ -498,4 +540,5 @@ void store_merge_indexes(struct store *s)
 		file_unlink(s->ix[i].path, &why);
 	error_clear(&why);
 	load_once(s, false, &bad, &why);
+	listing_refresh(s);
 }

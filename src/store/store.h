@@ -224,11 +224,16 @@ struct store_verify_opts {
  */
 int store_verify(struct store *s, const struct store_verify_opts *o, struct store_verify_result *ret, struct error **err);
 
+/*
+ * From now on STORE/listing.json tells readers over http what there is. The folder is then as good as public where a web server serves it.
+ */
+int store_publish(struct store *s, struct error **err);
+
 struct store_gc_result {
 	uint64_t chunks, live; /* before; referenced */
 	uint64_t before, after; /* bytes of packs */
 };
-/* Removes what no name leads to. Waits until running writers are done; writers then wait for it. */
+/* Removes what no name leads to. Nobody waits for it; it waits for the writers that were there before it knew what it removes. */
 int store_gc(struct store *s, struct store_gc_result *ret, struct error **err);
 
 struct store_copy_result {

@@ -323,7 +323,7 @@ int verify_all(struct store *s, const struct store_verify_opts *o, struct bad_re
 	int rc;
 
 	*ret = (struct store_verify_result){ 0 };
-	if (store_load(s, false, err) < 0)
+	if (store_load(s, err) < 0)
 		return -1;
 	check_indexes(&v);
 	v.pool = pool_new(o->threads, v.depth, &ops);

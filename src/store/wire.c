@@ -78,13 +78,13 @@ int wire_answer(const struct wire *w, enum wire_type type, struct wire_head *h, 
 	return strlen(text) + 1 < b->len ? error_hint(err, "%s", text + strlen(text) + 1) : -1;
 }
 
-int wire_pack(struct buf *frame, const struct buf *chunks, struct error **err)
+int wire_pack(struct buf *frame, const struct buf *chunks, int level, struct error **err)
 {
 	size_t bound = ZSTD_compressBound(chunks->len), n;
 
 	if (!chunks->len)
 		return 0;
-	n = ZSTD_compress(buf_reserve(frame, bound), bound, chunks->data, chunks->len, 1);
+	n = ZSTD_compress(buf_reserve(frame, bound), bound, chunks->data, chunks->len, level);
 	if (ZSTD_isError(n))
 		return error_set(err, ERR_FAILED, "cannot compress: %s", ZSTD_getErrorName(n));
 	frame->len += n;

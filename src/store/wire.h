@@ -42,8 +42,9 @@ int wire_recv(const struct wire *w, bool end, struct wire_head *h, struct buf *b
 /* An answer of this type; a WIRE_ERROR becomes the error. */
 int wire_answer(const struct wire *w, enum wire_type type, struct wire_head *h, struct buf *b, struct error **err);
 
+enum { WIRE_NEAR = -5, WIRE_FAR = 1 }; /* zstd's levels: for a pipe on this computer; for a line */
 /* Chunks behind a table, compressed. */
-int wire_pack(struct buf *frame, const struct buf *chunks, struct error **err);
+int wire_pack(struct buf *frame, const struct buf *chunks, int level, struct error **err);
 /* The chunks behind `table` bytes of the frame, exactly `want` of them, into out (replaced). */
 int wire_unpack(const struct wire *w, const struct buf *frame, size_t table, uint64_t want, struct buf *out, struct error **err);
 int wire_bad(const struct wire *w, const char *what, struct error **err);

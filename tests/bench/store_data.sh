@@ -9,10 +9,12 @@ here=$(cd "$(dirname "$0")" && pwd)
 mkdir -p "$dir"
 work=$(mktemp -d "$dir/make.XXXXXX")
 trap 'rm -rf "$work"' EXIT
+# What is mounted in there while packages are installed stays out.
+without="--exclude=./dev --exclude='./proc/*' --exclude='./sys/*' --exclude='./run/*' --exclude=./var/cache/apt"
 mmdebstrap --quiet --variant=important --include=linux-image-cloud-amd64,python3,vim,git \
-	--customize-hook="tar -C \"\$1\" --exclude=./dev --exclude=./var/cache/apt -cf '$work/a.tar' ." \
+	--customize-hook="tar -C \"\$1\" $without -cf '$work/a.tar' ." \
 	--customize-hook='chroot "$1" apt-get install -y -q --no-install-recommends nginx-light curl >/dev/null' \
-	--customize-hook="tar -C \"\$1\" --exclude=./dev --exclude=./var/cache/apt -cf '$work/b.tar' ." \
+	--customize-hook="tar -C \"\$1\" $without -cf '$work/b.tar' ." \
 	bookworm /dev/null
 for d in a b; do
 	mkdir "$work/$d"

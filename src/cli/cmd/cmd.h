@@ -34,7 +34,7 @@ struct group *cmd_group_load(const struct cmd_args *a, struct error **err);
 /* group_plan.c: what `up` would do, as a table or JSON. */
 int cmd_group_plan_print(struct group *g, struct error **err);
 extern const struct command cmd_store_put, cmd_store_get, cmd_store_list, cmd_store_show, cmd_store_remove,
-	cmd_store_verify, cmd_store_gc, cmd_store_copy, cmd_store_serve, cmd_store_stats;
+	cmd_store_verify, cmd_store_gc, cmd_store_copy, cmd_store_serve, cmd_store_publish, cmd_store_stats;
 extern const struct command cmd_config_show, cmd_doctor, cmd_completion, cmd_man, cmd_help;
 
 /*

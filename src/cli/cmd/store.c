@@ -30,7 +30,7 @@ struct store *store_cmd_open(const char *path, bool make, const char *chunk, str
 	_cleanup_free_ char *header = path_join(path, "header.json");
 	uint64_t avg = 0;
 
-	if (!strncmp(path, "ssh:", 4)) {
+	if (!strncmp(path, "ssh:", 4) || !strncmp(path, "http://", 7) || !strncmp(path, "https://", 8)) {
 		error_set(err, ERR_USAGE, "store %s: is on another computer; only `croft store copy` goes there", path);
 		return NULL;
 	}

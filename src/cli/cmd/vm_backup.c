@@ -10,6 +10,7 @@
 #include "base/path.h"
 #include "base/progress.h"
 #include "base/units.h"
+#include "group/backup.h"
 #include "group/group.h"
 #include "machine/backup.h"
 #include "machine/snapshot.h"
@@ -19,10 +20,16 @@
 
 #define STORE_OPT { 0, "store", OPT_STRING, "PATH", "The store; default: croft's own", "file" }
 
-static struct store *open_store(const struct cmd_args *a, bool make, struct error **err)
+static char *store_path(const struct cmd_args *a)
 {
 	const char *given = arg_str(a, "store");
-	_cleanup_free_ char *path = given ? path_absolute(given) : path_data("store");
+
+	return given ? path_absolute(given) : path_data("store");
+}
+
+static struct store *open_store(const struct cmd_args *a, bool make, struct error **err)
+{
+	_cleanup_free_ char *path = store_path(a);
 
 	if (make && !file_exists(path) && store_create(path, 0, err) < 0)
 		return NULL;
@@ -34,11 +41,10 @@ static void on_progress(void *arg, uint64_t done)
 	progress_update(arg, done);
 }
 
-static int backup_one(const struct cmd_args *a, struct store *s, const char *machine, const char *name, const char *group, bool print,
-	struct error **err)
+static int backup_one(const struct cmd_args *a, struct store *s, const char *machine, const char *name, struct error **err)
 {
 	_cleanup_machine_ struct machine *m = machine_open(machine, err);
-	struct backup_opts o = { .name = name, .text = arg_str(a, "message"), .group = group, .progress = on_progress };
+	struct backup_opts o = { .name = name, .text = arg_str(a, "message"), .progress = on_progress };
 	struct backup_result r;
 	char read[16], stored[16];
 
@@ -51,7 +57,7 @@ static int backup_one(const struct cmd_args *a, struct store *s, const char *mac
 	}
 	progress_end(o.arg, "backup %s: %s read, %s stored%s", r.name, format_size(r.read, read), format_size(r.stored, stored),
 		r.whole ? "" : ", what changed since the last one");
-	if (print)
+	if (!name)
 		printf("%s\n", r.name);
 	free(r.name);
 	return 0;
@@ -65,7 +71,7 @@ static int vm_backup_run(const struct cmd_args *a, struct error **err)
 	if (!s)
 		return -1;
 	cli_left("nothing of the unfinished backup; `croft store gc` frees what it has written");
-	if (backup_one(a, s, w->v[0], w->len > 1 ? w->v[1] : NULL, NULL, w->len == 1, err) < 0)
+	if (backup_one(a, s, w->v[0], w->len > 1 ? w->v[1] : NULL, err) < 0)
 		return -1;
 	cli_left(NULL);
 	return 0;
@@ -179,25 +185,26 @@ static int group_backup_run(const struct cmd_args *a, struct error **err)
 {
 	const struct strv *w = arg_words(a);
 	_cleanup_free_ char *group = group_name_of(w->v[0], err);
-	_cleanup_strv_ struct strv members = STRV_INIT;
-	_cleanup_store_ struct store *s = NULL;
+	_cleanup_free_ char *path = store_path(a), *name = NULL;
+	struct group_backup_opts o = { .store = path, .name = w->len > 1 ? w->v[1] : NULL, .text = arg_str(a, "message") };
 
-	if (!group || machine_names(group, &members, err) < 0)
+	if (!group || (!file_exists(path) && store_create(path, 0, err) < 0))
 		return -1;
-	if (!members.len)
-		return error_set(err, ERR_NOT_FOUND, "group %s: it has no machines", group);
-	s = open_store(a, true, err);
-	for (size_t i = 0; s && i < members.len; i++)
-		if (backup_one(a, s, members.v[i], w->len > 1 ? w->v[1] : NULL, group, false, err) < 0)
-			return -1;
-	return s ? 0 : -1;
+	cli_left("the backups of machines that were done; `croft store gc` frees what the others have written");
+	if (group_backup(group, &o, &name, err) < 0)
+		return -1;
+	cli_left(NULL);
+	if (!o.name)
+		printf("%s\n", name);
+	return 0;
 }
 
 const struct command cmd_group_backup = {
 	.path = "group NAME backup",
 	.args = "[BACKUP]",
 	.summary = "Copy all machines of a group into the store",
-	.help = "One machine after the other, each at an instant of its own; for one instant of all stop the group first. Each is restored by itself: "
+	.help = "Several machines at the same time, each at an instant of its own; for one instant of all stop the group first. All get the "
+		"same name; without one it is S0, S1, ..., and that is printed. Each is restored by itself: "
 		"croft vm restore GROUP/NODE --from BACKUP.",
 	.opts = backup_opts,
 	.min_words = 1,

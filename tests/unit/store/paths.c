@@ -313,7 +313,8 @@ static int act_with(const char *what, const char *dir, const char *fault)
 	return status;
 }
 
-static void sweep(const char *dir, const char *what, const char *how)
+/* Calls 1 to last; last 0: until there are no more. How many there were. */
+static int sweep(const char *dir, const char *what, const char *how, int last)
 {
 	_cleanup_free_ uint8_t *old = xmalloc(3 * MIB), *new = xmalloc(2 * MIB), *gone = xmalloc(2 * MIB);
 	struct error *e = NULL;
@@ -355,14 +356,15 @@ static void sweep(const char *dir, const char *what, const char *how)
 			assert_ok(store_copy(s, d, NULL, 0, true, &c, &e), e);
 			get_is(d, dir, "old", old, 3 * MIB);
 		}
-		if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		if (n == last || (!last && WIFEXITED(status) && WEXITSTATUS(status) == 0))
 			break;
 		if (!strcmp(how, "die"))
 			assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
-		else
+		else if (strcmp(what, "gc") || WEXITSTATUS(status)) /* it makes room on a full disk */
 			assert_int_equal(WEXITSTATUS(status), 10);
 	}
 	assert_true(n > 3);
+	return n;
 }
 
 static void no_fault_loses_anything(void **state)
@@ -370,8 +372,9 @@ static void no_fault_loses_anything(void **state)
 	static const char *const acts[] = { "put", "gc", "copy", "get" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(acts); i++) {
-		sweep(*state, acts[i], "ENOSPC");
-		sweep(*state, acts[i], "die");
+		int calls = sweep(*state, acts[i], "die", 0);
+
+		sweep(*state, acts[i], "ENOSPC", calls - 1);
 	}
 }
 

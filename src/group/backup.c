@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "group/backup.h"
+
+#include "base/cleanup.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "base/units.h"
+#include "internal.h"
+#include "machine/backup.h"
+#include "machine/snapshot.h"
+
+#include <string.h>
+
+struct member {
+	const char *group, *machine;
+	const struct group_backup_opts *o;
+	const char *name;
+	struct worker *w;
+	uint64_t said;
+};
+
+/* Every 16 MiB: who reads it is a person. */
+static void on_progress(void *arg, uint64_t done)
+{
+	struct member *x = arg;
+	char size[16];
+
+	if (done - x->said < 16u << 20)
+		return;
+	x->said = done;
+	worker_state(x->w, "%s", format_size(done, size));
+}
+
+static int backup_member(struct worker *w, void *arg, struct error **err)
+{
+	struct member *x = arg;
+	_cleanup_machine_ struct machine *m = machine_open(x->machine, err);
+	_cleanup_store_ struct store *s = m ? store_open(x->o->store, err) : NULL; /* of this process: they lock by process */
+	struct backup_opts o = { .name = x->name, .text = x->o->text, .group = x->group, .progress = on_progress, .arg = x };
+	struct backup_result r;
+	char read[16], stored[16];
+
+	x->w = w;
+	if (!s || backup_take(m, s, &o, &r, err) < 0)
+		return -1;
+	worker_done(w, "backup %s: %s read, %s stored%s", r.name, format_size(r.read, read), format_size(r.stored, stored),
+		r.whole ? "" : ", what changed since the last one");
+	free(r.name);
+	return 0;
+}
+
+/* One name for all: the one given, or S and a number that none of them has. */
+static char *choose_name(struct store *s, const char *group, const struct strv *members, const char *given, struct error **err)
+{
+	_cleanup_backups_ struct backups l = { 0 };
+	unsigned next = 0;
+
+	if ((given && name_check("backup", given, err) < 0) || backup_list(s, NULL, &l, err) < 0)
+		return NULL;
+	for (size_t i = 0; i < l.len; i++) {
+		const char *name = l.v[i]->name;
+		size_t digits = name[0] == 'S' ? strspn(name + 1, "0123456789") : 0;
+
+		if (!strv_has(members, l.v[i]->machine))
+			continue;
+		if (given && !strcmp(name, given)) {
+			error_set(err, ERR_STATE, "group %s: %s has a backup %s already", group, l.v[i]->machine, given);
+			error_hint(err, "take another name, or remove it: croft vm forget %s %s", l.v[i]->machine, given);
+			return NULL;
+		}
+		if (digits && digits < 9 && !name[1 + digits] && (unsigned)atoi(name + 1) >= next)
+			next = (unsigned)atoi(name + 1) + 1;
+	}
+	return given ? xstrdup(given) : xasprintf("S%u", next);
+}
+
+int group_backup(const char *group, const struct group_backup_opts *o, char **ret, struct error **err)
+{
+	_cleanup_strv_ struct strv members = STRV_INIT;
+	_cleanup_store_ struct store *s = NULL;
+	_cleanup_free_ struct member *args = NULL;
+	_cleanup_free_ struct work *works = NULL;
+	_cleanup_free_ char *name = NULL;
+	int rc;
+
+	if (machine_names(group, &members, err) < 0)
+		return -1;
+	if (!members.len) {
+		error_set(err, ERR_NOT_FOUND, "group %s: it has no machines", group);
+		return error_hint(err, "create them: croft group %s up", group);
+	}
+	s = store_open(o->store, err);
+	if (!s || !(name = choose_name(s, group, &members, o->name, err)))
+		return -1;
+	args = xcalloc(members.len, sizeof(*args));
+	works = xcalloc(members.len, sizeof(*works));
+	for (size_t i = 0; i < members.len; i++) {
+		args[i] = (struct member){ .group = group, .machine = members.v[i], .o = o, .name = name };
+		works[i] = (struct work){ .label = path_basename(members.v[i]), .arg = &args[i], .fn = backup_member };
+	}
+	rc = work_run(works, members.len, "backup", err);
+	if (rc == 0)
+		*ret = STEAL(name);
+	return rc < 0 ? error_wrap(err, "group %s: backup %s", group, name) : 0;
+}
