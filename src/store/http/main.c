@@ -46,7 +46,6 @@ struct start {
 struct http {
 	struct wire w;
 	struct web *web;
-	const char *url;
 	uint32_t chunk_max;
 	json_t *listing;
 	struct index *ix;
@@ -62,9 +61,9 @@ struct http {
 	struct buf in, out, chunks;
 };
 
-static int wrong(const struct http *x, const char *what, struct error **err)
+static int wrong(const char *what, struct error **err)
 {
-	return error_set(err, ERR_FAILED, "%s/%s: not what croft writes there", x->url, what);
+	return error_set(err, ERR_FAILED, "%s: not what croft writes there", what);
 }
 
 static int hello(struct http *x, const struct wire_head *h, struct error **err)
@@ -79,7 +78,7 @@ static int hello(struct http *x, const struct wire_head *h, struct error **err)
 	if (h->type != WIRE_HELLO || h->n != WIRE_VERSION)
 		return error_set(err, ERR_FAILED, "this croft speaks version %d of the copy", WIRE_VERSION);
 	if (x->in.len && x->in.data[0])
-		return error_set(err, ERR_USAGE, "%s: stores are read over http, not written", x->url);
+		return error_set(err, ERR_USAGE, "stores are read over http, not written");
 	if (web_file(x->web, "header.json", HEADER_MAX, &b, err) < 0) {
 		if ((*err)->cls == ERR_NOT_FOUND)
 			error_hint(err, "no store is there");
@@ -90,7 +89,7 @@ static int hello(struct http *x, const struct wire_head *h, struct error **err)
 		!strcmp(hash, "blake2b-256") && avg >= 4096 && avg <= 256 << 10 && !(avg & (avg - 1));
 	json_decref(j);
 	if (!ok)
-		return wrong(x, "header.json", err);
+		return wrong("header.json", err);
 	x->chunk_max = (uint32_t)avg * 4;
 	if (web_file(x->web, LISTING, LISTING_MAX, &list, err) < 0) {
 		if ((*err)->cls == ERR_NOT_FOUND)
@@ -99,7 +98,7 @@ static int hello(struct http *x, const struct wire_head *h, struct error **err)
 	}
 	x->listing = json_loadb(buf_str(&list), list.len, 0, &je);
 	if (!json_is_array(json_object_get(x->listing, "names")) || !json_is_array(json_object_get(x->listing, "indexes")))
-		return wrong(x, LISTING, err);
+		return wrong(LISTING, err);
 	return wire_send(&x->w, WIRE_OK, x->chunk_max, NULL, 0, err);
 }
 
@@ -109,7 +108,7 @@ static int list(struct http *x, struct error **err)
 	_cleanup_free_ char *text = json_dumps(names, JSON_COMPACT);
 
 	if (!text || strlen(text) > WIRE_MAX)
-		return wrong(x, LISTING, err);
+		return wrong(LISTING, err);
 	return wire_send(&x->w, WIRE_OK, (uint32_t)json_array_size(names), text, strlen(text), err);
 }
 
@@ -121,10 +120,10 @@ static int take_index(struct http *x, const char *name, const struct buf *b, str
 	struct index ix;
 
 	if (fd < 0 || file_write_all(fd, b->data, b->len, name, err) < 0 || index_open(path, &ix, err) < 0)
-		return error_wrap(err, "%s/index/%s", x->url, name);
+		return error_wrap(err, "index/%s", name);
 	if (!index_check(&ix)) {
 		index_close(&ix);
-		return error_set(err, ERR_FAILED, "%s/index/%s: is damaged", x->url, name);
+		return error_set(err, ERR_FAILED, "index/%s: is damaged", name);
 	}
 	x->ix = xreallocarray(x->ix, x->nix + 1, sizeof(*x->ix));
 	x->ix[x->nix++] = ix;
@@ -172,7 +171,7 @@ static int load_indexes(struct http *x, struct error **err)
 		const char *name = json_string_value(item);
 
 		if (!name || strlen(name) != 20 || strspn(name, "0123456789abcdef") != 16 || strcmp(name + 16, ".idx"))
-			return wrong(x, LISTING, err);
+			return wrong(LISTING, err);
 		path = xasprintf("index/%s", name);
 		if (web_file(x->web, path, INDEX_MAX, &b, err) < 0)
 			return (*err)->cls == ERR_NOT_FOUND ? error_hint(err, "the store has changed meanwhile: copy again") : -1;
@@ -274,7 +273,7 @@ static int unpack(struct http *x, struct record *r, struct error **err)
 		return 0;
 	if (len >= sizeof(*h) && len > (uint64_t)sizeof(*h) + (uint64_t)h->nchunks * sizeof(struct rec_chunk) + h->stored)
 		len = sizeof(*h) + h->nchunks * sizeof(struct rec_chunk) + h->stored;
-	if (block_parse(&x->block, r->get->body.data, len, r->get->url, err) < 0)
+	if (block_parse(&x->block, r->get->body.data, len, r->get->path, err) < 0)
 		return -1;
 	x->block.pack = r->pack;
 	x->block.off = r->off;
@@ -357,7 +356,6 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	signal(SIGPIPE, SIG_IGN);
-	x.url = argv[1];
 	x.web = web_new(argv[1]);
 	if (run(&x, &e) == 0)
 		return 0;

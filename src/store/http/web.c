@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/http/web.h"
+#include "base/loop.h"
 #include "base/mem.h"
 
 #include <curl/curl.h>
@@ -7,12 +8,15 @@
 #include <string.h>
 
 #define CONNECTIONS 8L
-#define TRIES 4
+#define TRIES 5
+#define PAUSE_NS (200ull * 1000 * 1000) /* before the second try; each further one waits twice as long */
 #define STALL_S 30L /* with less than a byte a second for so long a transfer is given up */
 
 struct web {
 	char *base;
 	CURLM *multi;
+	struct web_get **waiting; /* to be tried again */
+	size_t nwaiting;
 };
 
 struct web *web_new(const char *url)
@@ -35,6 +39,7 @@ void web_free(struct web *w)
 		return;
 	curl_multi_cleanup(w->multi);
 	curl_global_cleanup();
+	free(w->waiting);
 	free(w->base);
 	free(w);
 }
@@ -97,6 +102,7 @@ static struct web_get *start(struct web *w, const char *path, bool whole, uint64
 	struct web_get *g = xcalloc(1, sizeof(*g));
 
 	g->url = xasprintf("%s/%s", w->base, path);
+	g->path = g->url + strlen(w->base) + 1;
 	g->whole = whole;
 	g->from = from;
 	g->len = len;
@@ -115,6 +121,9 @@ void web_get_free(struct web *w, struct web_get *g)
 	if (!g)
 		return;
 	end(w, g);
+	for (size_t i = 0; i < w->nwaiting; i++)
+		if (w->waiting[i] == g)
+			w->waiting[i] = w->waiting[--w->nwaiting];
 	error_clear(&g->err);
 	buf_free(&g->body);
 	free(g->url);
@@ -136,26 +145,46 @@ static void finish(struct web *w, struct web_get *g, CURLcode rc)
 	curl_easy_getinfo(g->easy, CURLINFO_RESPONSE_CODE, &status);
 	end(w, g);
 	if (rc != CURLE_OK && passes(rc, status) && ++g->tries < TRIES) {
-		begin(w, g);
+		g->due = loop_now() + (PAUSE_NS << (g->tries - 1));
+		w->waiting = xreallocarray(w->waiting, w->nwaiting + 1, sizeof(*w->waiting));
+		w->waiting[w->nwaiting++] = g;
 		return;
 	}
 	g->done = true;
 	if (rc == CURLE_HTTP_RETURNED_ERROR && (status == 404 || status == 410)) {
-		error_set(&g->err, ERR_NOT_FOUND, "%s: is not there", g->url);
+		error_set(&g->err, ERR_NOT_FOUND, "%s: is not there", g->path);
 	} else if (rc == CURLE_HTTP_RETURNED_ERROR) {
-		error_set(&g->err, ERR_FAILED, "%s: the server answered with status %ld", g->url, status);
+		error_set(&g->err, ERR_FAILED, "%s: the server answered with status %ld", g->path, status);
 	} else if (rc == CURLE_WRITE_ERROR && status == 200 && !g->whole) {
-		error_set(&g->err, ERR_FAILED, "%s: the server sends whole files where a part was asked for", g->url);
+		error_set(&g->err, ERR_FAILED, "%s: the server sends whole files where a part was asked for", g->path);
 		error_hint(&g->err, "serve the store with a web server that knows ranges, as most do");
 	} else if (rc == CURLE_WRITE_ERROR) {
-		error_set(&g->err, ERR_FAILED, "%s: is larger than it can be", g->url);
+		error_set(&g->err, ERR_FAILED, "%s: is larger than it can be", g->path);
 	} else if (rc != CURLE_OK) {
-		error_set(&g->err, ERR_FAILED, "%s: %s", g->url, curl_easy_strerror(rc));
+		error_set(&g->err, ERR_FAILED, "%s: %s", g->path, curl_easy_strerror(rc));
 	} else if (!g->whole && status != 206) {
 		/* All of a small file may fit into what is allowed. */
-		error_set(&g->err, ERR_FAILED, "%s: the server sends whole files where a part was asked for", g->url);
+		error_set(&g->err, ERR_FAILED, "%s: the server sends whole files where a part was asked for", g->path);
 		error_hint(&g->err, "serve the store with a web server that knows ranges, as most do");
 	}
+}
+
+/* Those whose pause is over; how many ms the others have to wait, at most ms. */
+static int begin_due(struct web *w, int ms)
+{
+	uint64_t now = loop_now();
+
+	for (size_t i = w->nwaiting; i-- > 0;) {
+		struct web_get *g = w->waiting[i];
+
+		if (g->due <= now) {
+			w->waiting[i] = w->waiting[--w->nwaiting];
+			begin(w, g);
+		} else if ((g->due - now) / 1000000 + 1 < (uint64_t)ms) {
+			ms = (int)((g->due - now) / 1000000 + 1);
+		}
+	}
+	return ms;
 }
 
 int web_step(struct web *w, int fd, int ms, struct error **err)
@@ -165,6 +194,7 @@ int web_step(struct web *w, int fd, int ms, struct error **err)
 	CURLMcode rc;
 	bool some = false;
 
+	ms = begin_due(w, ms);
 	rc = curl_multi_perform(w->multi, &running);
 	for (CURLMsg *m; rc == CURLM_OK && (m = curl_multi_info_read(w->multi, &left));)
 		if (m->msg == CURLMSG_DONE) {

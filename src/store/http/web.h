@@ -16,6 +16,7 @@ void web_free(struct web *w);
 
 struct web_get {
 	char *url;
+	const char *path; /* in it, below the store: for errors, whose reader knows the rest */
 	uint64_t from, len; /* len 0: up to the end; all of the file when whole */
 	bool whole;
 	size_t max;	    /* bytes; more is an error */
@@ -23,6 +24,7 @@ struct web_get {
 	bool done;
 	struct error *err; /* when done */
 	int tries;
+	uint64_t due; /* when waiting to be tried again: then, by loop_now() */
 	void *easy; /* the transfer; NULL when none is under way */
 };
 /* Begins; path is below the store's URL. It goes on in web_step. */
