@@ -56,20 +56,24 @@ int box_size(const struct conf *c, const char *key, uint64_t *ret, struct error 
 
 /* ---- the folder in the cache ---- */
 
-/* What is built lives in a home of its own; caches stay common. */
+static int link_to(const char *dir, const char *name, const char *target, struct error **err)
+{
+	_cleanup_free_ char *link = path_join(dir, name);
+
+	return symlink(target, link) < 0 && errno != EEXIST ? error_errno(err, errno, "%s", link) : 0;
+}
+
+/* What is built lives in a home of its own; caches and images stay common. */
 int box_enter(struct build *b, const char first[SHA_HEX], struct error **err)
 {
 	struct box *v = b->vm;
 	const char *home = getenv("CROFT_HOME");
-	_cleanup_free_ char *sub = xasprintf("builds/%.16s", first), *cache = path_cache(NULL), *link = NULL;
+	_cleanup_free_ char *sub = xasprintf("builds/%.16s", first), *cache = path_cache(NULL), *images = path_data("images");
 
 	v->dir = path_cache(sub);
 	v->home = xstrdup(home);
-	link = path_join(v->dir, "cache");
-	if (file_mkdirs(v->dir, 0700, err) < 0)
+	if (file_mkdirs(v->dir, 0700, err) < 0 || link_to(v->dir, "cache", cache, err) < 0 || link_to(v->dir, "images", images, err) < 0)
 		return -1;
-	if (symlink(cache, link) < 0 && errno != EEXIST)
-		return error_errno(err, errno, "%s", link);
 	setenv("CROFT_HOME", v->dir, 1);
 	return 0;
 }

@@ -64,7 +64,8 @@ struct provisioner {
 	bool local; /* the guest need not run */
 };
 const struct provisioner *provisioner_of(const struct component *c);
-extern const struct provisioner prov_shell, prov_shell_local, prov_file, prov_breakpoint, prov_sleep, prov_ansible, prov_ansible_local;
+extern const struct provisioner prov_shell, prov_shell_local, prov_file, prov_breakpoint, prov_sleep, prov_ansible, prov_ansible_local,
+	prov_job;
 
 /* Runs one with pause, time limit and retries as its part says. */
 int provision(struct build *b, const struct part *p, struct error **err);

@@ -20,7 +20,7 @@
 const struct provisioner *provisioner_of(const struct component *c)
 {
 	static const struct provisioner *const all[] = { &prov_shell, &prov_shell_local, &prov_file, &prov_breakpoint, &prov_sleep,
-		&prov_ansible, &prov_ansible_local };
+		&prov_ansible, &prov_ansible_local, &prov_job };
 
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
 		if (!strcmp(all[i]->type, c->type))

@@ -95,14 +95,8 @@ static int boot_root(struct build *b, struct error **err)
 		conf_list(c, "packages", &packages);
 	}
 	ui_say(b->ui, b->name, "Unpacking the root from %s...", s.release ? s.release : s.root);
-	/* images of the store are found by the user's home, not by the build's */
-	if (b->vm->home)
-		setenv("CROFT_HOME", b->vm->home, 1);
-	else
-		unsetenv("CROFT_HOME");
 	if (tree_begin(b->vm->tree, NULL, err) < 0 || tree_fill(b->vm->tree, &s, err) < 0)
 		return -1;
-	setenv("CROFT_HOME", b->vm->dir, 1);
 	b->comm = b->comm ? b->comm : comm_tree(b->vm->tree);
 	return 0;
 }

@@ -171,6 +171,8 @@ static const struct key local_keys[] = {
 static const struct key breakpoint_keys[] = { TEXT("note", NULL), BOOL("disable"), END };
 static const struct key sleep_keys[] = { REQUIRED("duration", KEY_DURATION), END };
 
+static const struct key job_keys[] = { REQUIRED("job", KEY_TEXT), LIST("files", NULL), LIST("environment_vars", NULL), END };
+
 static const struct key ansible_keys[] = {
 	REQUIRED("playbook_file", KEY_TEXT), TEXT("command", "ansible-playbook"), LIST("extra_arguments", NULL), LIST("ansible_env_vars", NULL),
 	LIST("groups", NULL), LIST("empty_groups", NULL), TEXT("host_alias", "default"), TEXT("user", NULL), TEXT("inventory_directory", NULL),
@@ -237,6 +239,7 @@ const struct component components[] = {
 	{ PART_PROVISIONER, "shell-local", TABLES(local_keys, inputs_keys), NULL },
 	{ PART_PROVISIONER, "breakpoint", TABLES(breakpoint_keys), NULL },
 	{ PART_PROVISIONER, "sleep", TABLES(sleep_keys), NULL },
+	{ PART_PROVISIONER, "croft-job", TABLES(job_keys, inputs_keys), NULL },
 	{ PART_PROVISIONER, "ansible", TABLES(ansible_keys, inputs_keys), NULL },
 	{ PART_PROVISIONER, "ansible-local", TABLES(ansible_local_keys, inputs_keys), NULL },
 	{ PART_PROVISIONER, "powershell", NO_TABLES, "croft does not provision Windows" },

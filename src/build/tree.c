@@ -163,7 +163,7 @@ int tree_begin(struct tree *t, const struct strv *keys, struct error **err)
 
 int tree_commit(struct tree *t, const char *key, struct error **err)
 {
-	_cleanup_free_ char *to = layer_path(t, key), *from = path_join(t->dir, "work/upper");
+	_cleanup_free_ char *to = layer_path(t, key), *from = path_join(t->dir, "work");
 	_cleanup_close_ int fd = open(t->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	if (fd < 0 || syncfs(fd) < 0)
@@ -184,7 +184,7 @@ static int count(const char *path, const struct stat *st, int type, struct FTW *
 
 uint64_t tree_size(const struct tree *t, const char *key)
 {
-	_cleanup_free_ char *path = layer_path(t, key);
+	_cleanup_free_ char *layer = layer_path(t, key), *path = path_join(layer, "upper");
 
 	counted = 0;
 	nftw(path, count, 32, FTW_PHYS | FTW_MOUNT);
@@ -198,7 +198,7 @@ static char *lower_of(const struct tree *t)
 	_cleanup_buf_ struct buf b = BUF_INIT;
 
 	for (size_t i = t->below.len; i-- > 0;)
-		buf_addf(&b, "%s:", t->below.v[i]);
+		buf_addf(&b, "%s/upper:", t->below.v[i]);
 	buf_adds(&b, "none");
 	return buf_steal(&b);
 }

@@ -4,7 +4,7 @@
  * overlayfs over those of the steps before it, so keeping a state and going back to one cost nothing. Programs run in a mount and a PID
  * namespace that end with them; without privileges in a user namespace with the ids of /etc/subuid. Below DIR:
  *
- *	KEY/		changes of a step that is done
+ *	KEY/upper	changes of a step that is done. A folder of another user's cannot be renamed, but the one around it can
  *	work/upper	changes of the one that is being done; whatever is found there at a start is thrown away
  *	root, none	where it is mounted, in the namespace alone; the empty bottom
  */
@@ -17,7 +17,7 @@
 #include "build/comm.h"
 #include <stdbool.h>
 
-#define TREE_KEY 16 /* so many digits of a key name its folder */
+#define TREE_KEY 12 /* so many digits of a key name its folder */
 
 struct tree {
 	char *dir;

@@ -129,7 +129,9 @@ static int from_debian(struct tree *t, const struct tree_start *s, struct error 
 
 static int from_folder(struct tree *t, const char *path, struct error **err)
 {
-	const char *argv[] = { "tar", "--create", "--file=-", "--numeric-owner", "--xattrs", "--one-file-system", "--sort=name", "--directory", path, ".", NULL };
+	/* without privileges what is there can only be the user's own, who is root inside */
+	const char *owner = t->user ? "--owner=0" : "--numeric-owner", *group = t->user ? "--group=0" : "--numeric-owner";
+	const char *argv[] = { "tar", "--create", "--file=-", owner, group, "--xattrs", "--one-file-system", "--sort=name", "--directory", path, ".", NULL };
 	struct proc_opts o = { .argv = argv, .out = PROC_PIPE, .err = PROC_INHERIT };
 	_cleanup_proc_ struct proc p = PROC_INIT;
 	struct sack s = { .t = t };
