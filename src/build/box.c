@@ -254,11 +254,44 @@ static int connect_comm(struct build *b, struct error **err)
 	return 0;
 }
 
+static bool has(struct build *b, const char *key);
+static int keep_state(struct build *b, const char *key, const char *what, struct error **err);
+static int back(struct build *b, const char *key, struct error **err);
+
+/* The state behind the boot command is one of its own: when what it has begun fails, it need not be typed again. */
+static bool types(const struct build *b)
+{
+	return strcmp(b->b->c->type, "croft") && (conf_given(&b->conf, "boot_command") || conf_given(&b->conf, "boot_steps"));
+}
+
+static void typed_key(const struct build *b, char key[SHA_HEX])
+{
+	_cleanup_free_ char *text = xasprintf("typed %s", b->steps[0].key);
+
+	sha_bytes(text, strlen(text), key);
+}
+
+static bool typed_before(struct build *b)
+{
+	const char *from = b->o->from;
+	char key[SHA_HEX];
+
+	typed_key(b, key);
+	return types(b) && !b->o->no_cache && !(from && (!strcmp(from, "boot") || !strcmp(from, "0"))) && has(b, key);
+}
+
 static int boot(struct build *b, struct error **err)
 {
 	struct box *v = b->vm;
 	struct machine_start_opts o = { .accel = conf_text(&b->conf, "accelerator") };
 	bool boots_itself = strcmp(b->b->c->type, "croft") != 0;
+	char typed[SHA_HEX];
+
+	typed_key(b, typed);
+	if (typed_before(b)) {
+		ui_say(b->ui, b->name, "The boot command is typed already: going on behind it...");
+		return back(b, typed, err);
+	}
 
 	if (o.accel && !strcmp(o.accel, "none"))
 		o.accel = "tcg";
@@ -267,6 +300,8 @@ static int boot(struct build *b, struct error **err)
 	v->off = false;
 	ui_say(b->ui, b->name, "Starting the machine...");
 	if (machine_start(v->m, &o, NULL, err) < 0 || (boots_itself && qemu_type(b, v, err) < 0))
+		return -1;
+	if (types(b) && keep_state(b, typed, "boot command typed", err) < 0)
 		return -1;
 	ui_say(b->ui, b->name, "Waiting for the guest...");
 	if (connect_comm(b, err) < 0)
@@ -352,14 +387,18 @@ static void tidy(struct build *b)
 {
 	_cleanup_error_ struct error *e = NULL;
 	_cleanup_snapshots_ struct snapshots l = { 0 };
+	_cleanup_free_ char *typed = NULL;
+	char key[SHA_HEX];
 	size_t others = 0;
 
+	typed_key(b, key);
+	typed = snap_name(key);
 	if (!b->vm->m || snapshot_list(b->vm->m, &l, &e) < 0)
 		return;
 	for (size_t i = l.len; i-- > 0;) {
 		_cleanup_error_ struct error *e2 = NULL;
 		_cleanup_free_ char *final = snap_name(b->final);
-		bool ours = !strcmp(l.v[i]->name, final);
+		bool ours = !strcmp(l.v[i]->name, final) || !strcmp(l.v[i]->name, typed);
 
 		for (size_t k = 0; k < b->nsteps && !ours; k++) {
 			_cleanup_free_ char *name = snap_name(b->steps[k].key);

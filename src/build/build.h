@@ -23,6 +23,7 @@ struct build_opts {
 	bool force, debug, no_cache;
 	enum on_error on_error;
 	const char *from, *until, *shell_at; /* steps, or NULL */
+	unsigned parallel; /* builds at a time; 0: as many as there are processors */
 };
 
 struct step {

@@ -75,7 +75,7 @@ static void none_close(struct comm *c)
 
 struct comm *comm_none(void)
 {
-	static const struct comm_ops ops = { none_exec, none_upload, none_copy, none_copy, none_renew, none_shell, none_close };
+	static const struct comm_ops ops = { none_exec, none_upload, none_copy, none_copy, none_renew, none_shell, none_close, NULL };
 	struct comm *c = xcalloc(1, sizeof(*c));
 
 	*c = (struct comm){ .ops = &ops, .type = "none" };
@@ -216,7 +216,7 @@ static void agent_close(struct comm *c)
 
 struct comm *comm_agent(struct machine *m, int timeout_ms, struct error **err)
 {
-	static const struct comm_ops ops = { agent_run, agent_upload, agent_upload_tree, agent_download, agent_renew, agent_shell, agent_close };
+	static const struct comm_ops ops = { agent_run, agent_upload, agent_upload_tree, agent_download, agent_renew, agent_shell, agent_close, NULL };
 	struct agent_comm *a = xcalloc(1, sizeof(*a));
 
 	*a = (struct agent_comm){ .c = { .ops = &ops, .type = "agent", .user = xstrdup("root") }, .m = m };

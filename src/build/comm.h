@@ -27,6 +27,8 @@ struct comm_ops {
 	/* A shell for the one at the terminal; its status. */
 	int (*shell)(struct comm *c, int *status, struct error **err);
 	void (*close)(struct comm *c);
+	/* Removes a file without running anything; false: it could not, which is no error. NULL: it never can. */
+	bool (*remove)(struct comm *c, const char *path);
 };
 struct comm {
 	const struct comm_ops *ops;

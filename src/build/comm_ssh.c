@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 
 #define TRY_MS 20000
+#define TRY_AGAIN_NS 300000000ll
 #define KEY_MAX 65536
 #define ATTEMPTS 10
 
@@ -88,7 +89,7 @@ static int renew(struct comm *c, int timeout_ms, struct error **err)
 			error_clear(&last);
 			return -1;
 		}
-		if (build_sleep(1000000000, err) < 0)
+		if (build_sleep(TRY_AGAIN_NS, err) < 0)
 			break;
 	}
 	error_clear(&last);
@@ -130,6 +131,13 @@ static int download(struct comm *c, const char *src, const char *dst, struct err
 	struct ssh_comm *s = (struct ssh_comm *)c;
 
 	return comm_is_dir(c, src) ? ssh_client_download_tree(s->client, src, dst, err) : ssh_client_download(s->client, src, dst, err);
+}
+
+static bool remove_file(struct comm *c, const char *path)
+{
+	struct ssh_comm *s = (struct ssh_comm *)c;
+
+	return s->client && ssh_client_remove(s->client, path);
 }
 
 static int shell(struct comm *c, int *status, struct error **err)
@@ -205,7 +213,7 @@ static int note_facts(struct build *b, struct ssh_comm *s, struct error **err)
 
 static struct ssh_comm *make(struct build *b, const char *host, unsigned port)
 {
-	static const struct comm_ops ops = { run, upload, upload_tree, download, renew, shell, close_ssh };
+	static const struct comm_ops ops = { run, upload, upload_tree, download, renew, shell, close_ssh, remove_file };
 	const struct conf *c = &b->conf;
 	const char *key = conf_text(c, "ssh_private_key_file");
 	struct ssh_comm *s = xcalloc(1, sizeof(*s));

@@ -133,7 +133,7 @@ static void close_tree(struct comm *c)
 
 struct comm *comm_tree(struct tree *t)
 {
-	static const struct comm_ops ops = { run, upload, upload_tree, download, renew, shell, close_tree };
+	static const struct comm_ops ops = { run, upload, upload_tree, download, renew, shell, close_tree, NULL };
 	struct tree_comm *c = xcalloc(1, sizeof(*c));
 
 	*c = (struct tree_comm){ .c = { .ops = &ops, .type = "root", .user = xstrdup("root"), .host = xstrdup("") }, .t = t };

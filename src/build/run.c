@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A build from its first step, or the one where its inputs have changed, to its artifacts. */
 #include "build/build.h"
+#include "build/parallel.h"
 #include "build/record.h"
 
 #include "base/cleanup.h"
@@ -448,35 +449,78 @@ static int check_choice(const struct template *t, const struct build_opts *o, st
 	return any ? 0 : error_set(err, ERR_USAGE, "nothing is left to build");
 }
 
+/* One build to its end, with what went wrong told; its exit status. */
+static int run_told(const struct template *t, const struct part *builder, const struct build_opts *o, struct ui *ui, const char *uuid)
+{
+	_cleanup_error_ struct error *e = NULL;
+	_cleanup_free_ char *text = NULL;
+	int rc = build_one(t, builder, o, ui, uuid, &e);
+
+	if (rc >= 0)
+		return rc;
+	text = error_text(e);
+	ui_error(ui, builder->name, "Build '%s' errored: %s", builder->name, text);
+	ui_fact(ui, builder->name, "error", (const char *const[]){ text, NULL });
+	return (int)e->cls;
+}
+
+struct one_of_many {
+	const struct template *t;
+	const struct part *builder;
+	const struct build_opts *o;
+	struct ui *ui;
+	const char *uuid;
+};
+
+static int run_one_of_many(void *arg)
+{
+	const struct one_of_many *m = arg;
+
+	return run_told(m->t, m->builder, m->o, m->ui, m->uuid);
+}
+
+/* A person can answer one build at a time. */
+static bool alone(const struct build_opts *o)
+{
+	return o->debug || o->shell_at || o->on_error == ON_ERROR_ASK || o->parallel == 1;
+}
+
+static int run_chosen(const struct template *t, const struct build_opts *o, struct ui *ui, const char *uuid, size_t *errors, struct error **err)
+{
+	_cleanup_free_ struct one_of_many *all = xcalloc(t->nbuilders, sizeof(*all));
+	_cleanup_free_ int *status = xcalloc(t->nbuilders, sizeof(int));
+	size_t n = 0;
+	int first = 0;
+
+	for (size_t i = 0; i < t->nbuilders; i++)
+		if (build_chosen(o, t->builders[i].name))
+			all[n++] = (struct one_of_many){ t, &t->builders[i], o, ui, uuid };
+	if (n > 1 && !alone(o)) {
+		if (parallel_run(run_one_of_many, all, sizeof(*all), n, o->parallel, status, err) < 0)
+			return -1;
+	} else {
+		for (size_t i = 0; i < n && !intr_signal; i++)
+			status[i] = run_one_of_many(&all[i]);
+	}
+	for (size_t i = 0; i < n; i++) {
+		*errors += status[i] != 0;
+		first = first ? first : status[i];
+	}
+	return first;
+}
+
 int build_all(const struct template *t, const struct build_opts *o, struct ui *ui, struct error **err)
 {
 	_cleanup_free_ char *uuid = NULL;
 	struct funcs f = { .now = t->now };
-	int status = 0;
 	size_t errors = 0;
+	int status;
 
 	if (check_choice(t, o, err) < 0 || funcs_expand(&f, NULL, "{{uuid}}", &uuid, err) < 0)
 		return -1;
-	for (size_t i = 0; i < t->nbuilders && !intr_signal; i++) {
-		_cleanup_error_ struct error *e = NULL;
-		int rc;
-
-		if (!build_chosen(o, t->builders[i].name))
-			continue;
-		rc = build_one(t, &t->builders[i], o, ui, uuid, &e);
-		if (rc >= 0) {
-			status = status ? status : rc;
-			continue;
-		}
-		{
-			_cleanup_free_ char *text = error_text(e);
-
-			ui_error(ui, t->builders[i].name, "Build '%s' errored: %s", t->builders[i].name, text);
-			ui_fact(ui, t->builders[i].name, "error", (const char *const[]){ text, NULL });
-		}
-		errors++;
-		status = status ? status : (int)e->cls;
-	}
+	status = run_chosen(t, o, ui, uuid, &errors, err);
+	if (status < 0)
+		return -1;
 	if (errors) {
 		_cleanup_free_ char *count = xasprintf("%zu", errors);
 

@@ -228,6 +228,24 @@ int start_qemu(struct build *b, struct box *v, struct sha *s, struct error **err
 
 /* ---- before it starts ---- */
 
+/* A guest that goes on from a kept state knows the port of before. */
+static struct http *serve_at(struct build *b, const char *dir, const struct val *content, const char *address, struct error **err)
+{
+	_cleanup_free_ char *path = box_path(b, "http-port");
+	unsigned min = (unsigned)conf_number(&b->conf, "http_port_min"), max = (unsigned)conf_number(&b->conf, "http_port_max"), last = 0;
+	_cleanup_error_ struct error *e = NULL, *e2 = NULL;
+	_cleanup_fclose_ FILE *f = fopen(path, "re");
+	struct http *h = NULL;
+
+	if (f && fscanf(f, "%u", &last) == 1 && last >= min && last <= max)
+		h = http_start(dir, content, address, last, last, &e);
+	if (!h)
+		h = http_start(dir, content, address, min, max, err);
+	if (h)
+		file_writef(path, 0600, &e2, "%u\n", http_port(h));
+	return h;
+}
+
 static int start_http(struct build *b, struct box *v, struct error **err)
 {
 	const char *dir = conf_text(&b->conf, "http_directory"), *address = conf_text(&b->conf, "http_bind_address");
@@ -238,8 +256,7 @@ static int start_http(struct build *b, struct box *v, struct error **err)
 	/* the guest's way to this computer, 10.0.2.2, ends at the loopback */
 	if (!address || !*address || !strcmp(address, "0.0.0.0"))
 		address = "127.0.0.1";
-	v->http = http_start(dir && *dir ? dir : NULL, content, address, (unsigned)conf_number(&b->conf, "http_port_min"),
-		(unsigned)conf_number(&b->conf, "http_port_max"), err);
+	v->http = serve_at(b, dir && *dir ? dir : NULL, content, address, err);
 	if (!v->http)
 		return -1;
 	ui_say(b->ui, b->name, "Serving files to the guest at http://10.0.2.2:%u/", http_port(v->http));

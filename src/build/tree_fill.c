@@ -109,7 +109,7 @@ static int from_debian(struct tree *t, const struct tree_start *s, struct error 
 		strcmp(src.keyring, APT_DEFAULT_KEYRING) ? src.keyring : "", strcmp(src.keyring, APT_DEFAULT_KEYRING) ? "] " : "", src.mirror, src.release);
 	cache = path_cache("debian");
 	kept = xasprintf("%s/root-%s-%s", cache, src.release, src.arch);
-	b = (struct bootstrap){ .release = src.release, .arch = src.arch, .sources = &sources, .packages = s->packages, .setup = ":", .cache = kept,
+	b = (struct bootstrap){ .release = src.release, .arch = src.arch, .sources = &sources, .packages = s->packages, .cache = kept,
 		.offline = s->offline, .epoch = 1, .progress = progress_start(src.release, 0, 0) };
 	if (bootstrap_check(err) == 0 && file_mkdirs(kept, 0755, err) == 0 && sack_open(&d.sack, t, err) == 0) {
 		archive_write_set_format_pax_restricted(d.out);

@@ -55,6 +55,8 @@ int ssh_client_exec(struct ssh_client *c, const char *command, const struct ssh_
  */
 int ssh_client_upload(struct ssh_client *c, const char *src, const char *dst, int mode, struct error **err);
 int ssh_client_download(struct ssh_client *c, const char *src, const char *dst, struct error **err);
+/* Removes a file by SFTP; false: it is not gone, or there is no SFTP. */
+bool ssh_client_remove(struct ssh_client *c, const char *path);
 /* What is in the folder src, into the folder dst, which is made when absent. Symbolic links are copied as links. */
 int ssh_client_upload_tree(struct ssh_client *c, const char *src, const char *dst, struct error **err);
 /* The same the other way; needs SFTP. */

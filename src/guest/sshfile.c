@@ -116,6 +116,11 @@ static int send_file(struct ssh_client *c, int fd, const char *dst, int mode, st
 	return rc;
 }
 
+bool ssh_client_remove(struct ssh_client *c, const char *path)
+{
+	return sftp_of(c) && sftp_unlink(c->sftp, path) == SSH_OK;
+}
+
 int ssh_client_upload(struct ssh_client *c, const char *src, const char *dst, int mode, struct error **err)
 {
 	_cleanup_close_ int fd = open(src, O_RDONLY | O_CLOEXEC);

@@ -302,7 +302,8 @@ static int start(struct run *r, const struct bootstrap *b, struct error **err)
 	strv_addf(&argv, "--include=%s", include);
 	strv_add(&argv, "--aptopt=Acquire::Retries \"3\"");
 	cache_options(&argv, b);
-	strv_addf(&argv, "--customize-hook=%s", b->setup);
+	if (b->setup)
+		strv_addf(&argv, "--customize-hook=%s", b->setup);
 	strv_add(&argv, b->release);
 	strv_add(&argv, "-");
 	for (size_t i = 0; i < b->sources->len; i++)

@@ -17,7 +17,7 @@ struct bootstrap {
 	const char *release, *arch;    /* bookworm, amd64 */
 	const struct strv *sources;    /* lines for sources.list */
 	const struct strv *packages;
-	const char *setup;	       /* shell text that is run with the root's path as $1 */
+	const char *setup;	       /* shell text that is run with the root's path as $1; or NULL */
 	const char *cache;	       /* folder that keeps packages and indexes from one run to the next */
 	bool offline;		       /* take all from there */
 	time_t epoch;		       /* no file is newer */

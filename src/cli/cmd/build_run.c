@@ -10,6 +10,7 @@
 #include "base/units.h"
 #include "build/build.h"
 #include "build/recipe.h"
+#include "image/export/inspect.h"
 
 #include <string.h>
 
@@ -82,11 +83,16 @@ int image_build_run(const struct cmd_args *a, struct error **err)
 	struct build_opts o = { .only = &only, .except = &except, .force = arg_flag(a, "force"), .debug = arg_flag(a, "debug"),
 		.no_cache = arg_flag(a, "no-cache"), .from = arg_str(a, "from"), .until = arg_str(a, "until"), .shell_at = arg_str(a, "shell-at"),
 		.on_error = on_error(arg_str(a, "on-error")) };
+	const char *parallel = arg_str(a, "parallel-builds");
 	_cleanup_template_ struct template *t = NULL;
+	uint64_t n = 0;
 	struct ui ui;
 
 	if (recipe_is(arg_words(a)->v[0]))
 		return build_recipe(a, err);
+	if (parallel && parse_u64("--parallel-builds", parallel, 0, 1024, &n, err) < 0)
+		return -1;
+	o.parallel = (unsigned)n;
 	image_widen_path();
 	t = load(a, err);
 	if (!t)
@@ -168,10 +174,40 @@ static void inspect_part(const struct ui *ui, const char *category, const struct
 		printf("%s%s\n", indent, p->c->type);
 }
 
+/* Templates are documents; anything else is an image, by name or file. */
+static bool is_document(const char *word)
+{
+	static const char *const suffixes[] = { ".json", ".yaml", ".yml", ".hcl" };
+	_cleanup_fclose_ FILE *f = NULL;
+	unsigned char head[64];
+	size_t n;
+
+	for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++)
+		if (strlen(word) > strlen(suffixes[i]) && !strcmp(word + strlen(word) - strlen(suffixes[i]), suffixes[i]))
+			return true;
+	if (!strcmp(word, "-"))
+		return true;
+	f = fopen(word, "re");
+	n = f ? fread(head, 1, sizeof head, f) : 0;
+	for (size_t i = 0; i < n; i++)
+		if (head[i] < 9)
+			return false;
+	return n > 0 && n < sizeof head + 1 && (head[0] == '{' || head[0] == '#' || head[0] == '-');
+}
+
 int image_inspect_run(const struct cmd_args *a, struct error **err)
 {
-	_cleanup_template_ struct template *t = load(a, err);
+	_cleanup_template_ struct template *t = NULL;
 	struct ui ui;
+
+	if (!is_document(arg_words(a)->v[0])) {
+		_cleanup_free_ char *text = NULL;
+
+		image_widen_path();
+		text = image_inspect(arg_words(a)->v[0], err);
+		return text ? print_json(text, err) : -1;
+	}
+	t = load(a, err);
 
 	if (!t)
 		return -1;

@@ -25,7 +25,7 @@ static const struct opt build_opts[] = {
 	{ 0, "timestamp-ui", OPT_FLAG, NULL, "The time in front of each line", NULL },
 	{ 0, "warn-on-undeclared-var", OPT_FLAG, NULL, "Say which variables from files the template does not know", NULL },
 	{ 0, "color", OPT_STRING, "BOOL", "Colours: true or false; default: on a terminal", "true|false" },
-	{ 0, "parallel-builds", OPT_STRING, "N", "Taken for Packer's sake; builds run one after another", NULL },
+	{ 0, "parallel-builds", OPT_STRING, "N", "So many builds of a template at a time; 0 (the default): as many as there are processors", NULL },
 	OPT_END,
 };
 
@@ -74,15 +74,17 @@ static const struct opt inspect_opts[] = {
 
 const struct command cmd_image_inspect = {
 	.path = "image inspect",
-	.args = "TEMPLATE",
-	.summary = "Show a template's variables, builders, provisioners and post-processors",
+	.args = "TEMPLATE|NAME|FILE",
+	.summary = "Show what is in a template, or in an image or any file of one",
+	.help = "A template's variables, builders, provisioners and post-processors. Of an image, or a file by its content: format and sizes, partitions and "
+		"their file systems, the system in it, its kernels and packages; of a container's image its names. Nothing is mounted or started.",
 	.opts = inspect_opts,
 	.min_words = 1,
 	.max_words = 1,
 	.complete = "file",
 	.long_dash = true,
 	.run = image_inspect_run,
-	.examples = "  croft image inspect web.json",
+	.examples = "  croft image inspect web.json\n  croft image inspect debian\n  croft image inspect appliance.ova --format json",
 };
 
 const struct command cmd_image_fix = {
