@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "image/export/inspect.h"
+#include "image/export/container.h"
 #include "image/export/root.h"
 
 #include "base/buf.h"
@@ -82,7 +83,6 @@ struct look {
 	json_t *o, *kernels;
 	size_t files, packages;
 	char *os, *hostname;
-	json_t *tags, *layers;
 	bool root;
 };
 
@@ -123,30 +123,19 @@ static size_t count_packages(const char *text)
 	return n;
 }
 
-static void container(struct look *l, const char *text)
-{
-	json_t *m = json_loads(text, 0, NULL), *one = json_array_get(m, 0);
-
-	if (json_is_object(one)) {
-		l->tags = json_incref(json_object_get(one, "RepoTags"));
-		l->layers = json_incref(json_object_get(one, "Layers"));
-	}
-	json_decref(m);
-}
-
 static int on_entry(void *arg, struct root *r, struct archive_entry *e, struct error **err)
 {
 	struct look *l = arg;
 	const char *path = archive_entry_pathname(e);
 	_cleanup_buf_ struct buf b = BUF_INIT;
 	bool release = !strcmp(path, "usr/lib/os-release") || !strcmp(path, "etc/os-release"), host = !strcmp(path, "etc/hostname");
-	bool status = !strcmp(path, "var/lib/dpkg/status"), manifest = !strcmp(path, "manifest.json");
+	bool status = !strcmp(path, "var/lib/dpkg/status");
 
 	l->files++;
 	l->root |= !strncmp(path, "etc", 3) || !strncmp(path, "usr", 3);
 	if (!strncmp(path, "boot/vmlinuz-", 13))
 		json_array_append_new(l->kernels, json_string(path + 13));
-	if (archive_entry_filetype(e) != AE_IFREG || !(release || host || status || manifest))
+	if (archive_entry_filetype(e) != AE_IFREG || !(release || host || status))
 		return 0;
 	if (read_text(r, e, &b, err) < 0)
 		return -1;
@@ -156,8 +145,6 @@ static int on_entry(void *arg, struct root *r, struct archive_entry *e, struct e
 		l->hostname = l->hostname ? l->hostname : xstrndup(buf_str(&b), strcspn(buf_str(&b), "\n"));
 	else if (status)
 		l->packages = count_packages(buf_str(&b));
-	else if (manifest)
-		container(l, buf_str(&b));
 	return 0;
 }
 
@@ -175,10 +162,7 @@ static int root(struct origin *s, json_t *o, struct error **err)
 	}
 	if (r)
 		rc = root_each(r, on_entry, &l, err);
-	if (rc == 0 && l.tags) {
-		json_object_set(o, "tags", l.tags);
-		json_object_set_new(o, "layers", json_integer((json_int_t)json_array_size(l.layers)));
-	} else if (rc == 0 && r && l.root) {
+	if (rc == 0 && r && l.root) {
 		json_object_set_new(o, "root", json_string(root_kind(r)));
 		json_object_set_new(o, "os", l.os ? json_string(l.os) : json_null());
 		json_object_set_new(o, "hostname", l.hostname && *l.hostname ? json_string(l.hostname) : json_null());
@@ -187,12 +171,28 @@ static int root(struct origin *s, json_t *o, struct error **err)
 	}
 	if (rc == 0 && r)
 		json_object_set_new(o, "files", json_integer((json_int_t)l.files));
-	json_decref(l.tags);
-	json_decref(l.layers);
 	json_decref(l.kernels);
 	free(l.os);
 	free(l.hostname);
 	return rc;
+}
+
+/* Names and layers, when it is a container's image. */
+static int container(const char *file, json_t *o, struct error **err)
+{
+	_cleanup_strv_ struct strv layers = STRV_INIT, names = STRV_INIT;
+	json_t *tags;
+	int rc = container_layers(file, &layers, err);
+
+	if (rc)
+		return rc < 0 ? -1 : 0;
+	if (container_names(file, &names, err) < 0)
+		return -1;
+	json_object_set_new(o, "layers", json_integer((json_int_t)layers.len));
+	json_object_set_new(o, "tags", tags = json_array());
+	for (size_t i = 0; i < names.len; i++)
+		json_array_append_new(tags, json_string(names.v[i]));
+	return 0;
 }
 
 /* ---- the whole ---- */
@@ -217,6 +217,8 @@ char *image_inspect(const char *what, struct error **err)
 			json_object_set_new(o, "file_bytes", json_integer((json_int_t)st.st_size));
 		if (s.file && (s.sniff.kind == SNIFF_DISK || s.sniff.kind == SNIFF_ISO))
 			rc = disk(&s, o, err);
+		if (rc == 0 && s.file && s.sniff.kind == SNIFF_TAR)
+			rc = container(s.file, o, err);
 		/* what is only compressed need not be an archive */
 		if (rc == 0 && root(&s, o, err) < 0) {
 			if (s.sniff.kind == SNIFF_COMPRESSED && (*err)->cls == ERR_FAILED)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "image/export/container.h"
 #include "image/export/root.h"
 #include "base/cleanup.h"
 #include "base/intr.h"
@@ -16,7 +17,8 @@ struct root {
 	struct origin *s;
 	struct extfs *x;
 	char *archive;	    /* file of the tar or initramfs */
-	struct archive *ar; /* that is open on it */
+	struct archive *ar; /* that is open on it, or on the layer of a container's image */
+	struct strv layers; /* of that */
 	char *kind;
 };
 
@@ -54,6 +56,7 @@ static int find_ext(struct root *r, struct error **err)
 struct root *root_open(struct origin *s, struct error **err)
 {
 	_cleanup_root_ struct root *r = xcalloc(1, sizeof(*r));
+	int found;
 	bool tar = s->file && (s->sniff.kind == SNIFF_TAR || s->sniff.kind == SNIFF_COMPRESSED);
 
 	r->s = s;
@@ -61,7 +64,11 @@ struct root *root_open(struct origin *s, struct error **err)
 	setlocale(LC_CTYPE, "C.UTF-8");
 	if (tar) {
 		r->archive = xstrdup(s->file);
-		r->kind = xstrdup("tar");
+		found = container_layers(r->archive, &r->layers, err);
+		if (found < 0 && s->sniff.kind == SNIFF_TAR)
+			return NULL;
+		error_clear(err); /* what is only compressed is no archive, which shows when it is read */
+		r->kind = xstrdup(found == 0 ? "container's image" : "tar");
 		return STEAL(r);
 	}
 	if (s->file && find_ext(r, err) < 0)
@@ -93,6 +100,7 @@ void root_close(struct root *r)
 	extfs_close(r->x);
 	free(r->archive);
 	free(r->kind);
+	strv_free(&r->layers);
 	free(r);
 }
 
@@ -140,6 +148,23 @@ static int on_entry(struct root *r, struct archive_entry *e, root_fn *fn, void *
 	return fn(arg, r, e, err);
 }
 
+struct layered {
+	struct root *r;
+	root_fn *fn;
+	void *arg;
+};
+
+static int on_layered(void *arg, struct archive *ar, struct archive_entry *e, struct error **err)
+{
+	struct layered *l = arg;
+	int rc;
+
+	l->r->ar = ar;
+	rc = on_entry(l->r, e, l->fn, l->arg, err);
+	l->r->ar = NULL;
+	return rc;
+}
+
 static int each_archived(struct root *r, root_fn *fn, void *arg, struct error **err)
 {
 	struct archive_entry *e;
@@ -162,6 +187,10 @@ static int each_archived(struct root *r, root_fn *fn, void *arg, struct error **
 
 int root_each(struct root *r, root_fn *fn, void *arg, struct error **err)
 {
+	struct layered l = { r, fn, arg };
+
+	if (r->layers.len)
+		return container_each(r->archive, &r->layers, on_layered, &l, err);
 	return r->x ? extfs_each(r->x, r, fn, arg, err) : each_archived(r, fn, arg, err);
 }
 

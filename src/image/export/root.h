@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The files of an image's root, one after the other: of an ext4 in its disk, read in process without mounting; else of its
- * initramfs; or of a tar. Parents come before children, and in a disk all is in the order of names, so that the same files give
+ * initramfs; or of a tar, or of the layers of a container's image. Parents come before children, and in a disk all is in the order of names, so that the same files give
  * the same sequence.
  */
 #ifndef CROFT_IMAGE_ROOT_H
@@ -28,7 +28,7 @@ typedef int root_fn(void *arg, struct root *r, struct archive_entry *e, struct e
 int root_each(struct root *r, root_fn *fn, void *arg, struct error **err);
 /* Content of the entry that fn was called with; 0 at its end. */
 ssize_t root_read(struct root *r, void *p, size_t n, struct error **err);
-/* "ext4 at 66 MiB", "initramfs", "tar". */
+/* "ext4 at 66 MiB", "initramfs", "tar", "container's image". */
 const char *root_kind(const struct root *r);
 
 /* What a copy of a root that is to live elsewhere does not have; root_filter. */
