@@ -20,6 +20,7 @@ case ${1:-} in --tests | --bench) tests=yes ;; esac
 [ -z "$tests" ] || packages="$packages
 clang libclang-rt-14-dev valgrind zsh fish
 isc-dhcp-client miniupnpc bind9-dnsutils nftables vde2
+packer
 "
 
 # For jobs: a rescue CD, passwords, archives; TPM.
