@@ -180,8 +180,6 @@ static int export_root(struct build *b, struct strv *files, struct error **err)
 	if (file_mkdirs(b->out, 0755, err) < 0)
 		return -1;
 	to = path_join(b->out, name);
-	if (!has_root(b, b->final))
-		return error_set(err, ERR_STATE, "a kept state is gone");
 	if (back_root(b, b->final, err) < 0)
 		return -1;
 	ui_say(b->ui, b->name, "Writing %s...", to);
