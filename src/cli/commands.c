@@ -34,6 +34,8 @@ const struct command *const commands[] = {
 	&cmd_vm_clone,
 	&cmd_vm_backup,
 	&cmd_vm_backups,
+	&cmd_vm_backup_import,
+	&cmd_vm_backup_export,
 	&cmd_vm_forget,
 	&cmd_vm_export,
 	&cmd_vm_import,

@@ -193,6 +193,36 @@ static int take(struct taking *t, struct backup_result *ret, struct error **err)
 	return rc;
 }
 
+int backup_give(struct store *s, const struct backup_given *g, struct error **err)
+{
+	struct machine m = { .name = (char *)g->machine };
+	struct backup_opts o = { .name = g->name, .text = g->text };
+	struct taking t = { .m = &m, .s = s, .o = &o };
+	struct store_part parts[40] = { { .name = "machine" } };
+	_cleanup_free_ char *info = NULL, *ref = backup_ref(g->machine, g->name);
+	_cleanup_buf_ struct buf text = BUF_INIT;
+	struct store_put_opts so = { .message = g->text };
+	struct store_put_result r;
+	size_t n = 1;
+	int rc = -1;
+
+	machine_def_to_json(g->def, &text);
+	parts[0].data = text.data;
+	parts[0].size = text.len;
+	if (g->ndisks > ARRAY_SIZE(parts) - 2)
+		return error_set(err, ERR_USAGE, "%zu disks: croft's machines have fewer", g->ndisks);
+	for (size_t i = 0; i < g->ndisks; i++, n++)
+		parts[n] = (struct store_part){ .name = keep(&t, xasprintf("disk-%zu", i)), .path = g->disks[i] };
+	if (g->nvram)
+		parts[n++] = (struct store_part){ .name = "nvram", .path = g->nvram };
+	if (machine_name_check(g->machine, err) == 0 && choose_name(&t, err) == 0 && (info = describe(&t, (struct timespec){ .tv_sec = g->time }, err)))
+		rc = store_put_set(s, ref, parts, n, info, &so, &r, err);
+	free(t.name);
+	strv_free(&t.texts);
+	backup_free(t.last);
+	return rc < 0 ? error_wrap(err, "machine %s: backup %s", g->machine, g->name) : 0;
+}
+
 int backup_take(struct machine *m, struct store *s, const struct backup_opts *o, struct backup_result *ret, struct error **err)
 {
 	struct taking t = { .m = m, .s = s, .o = o };

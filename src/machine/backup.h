@@ -54,4 +54,19 @@ int backup_take(struct machine *m, struct store *s, const struct backup_opts *o,
 /* Into a stopped machine of that name, writing only what differs; or into a new one when there is none. */
 int backup_restore(struct store *s, const char *machine, const char *name, struct error **err);
 
+/* The definition in a backup, under this machine's name; cleared by the caller. */
+int backup_definition(struct store *s, const struct backup *b, const char *machine, struct machine_def *d, struct error **err);
+
+/* A backup that was made elsewhere: its files as they are. */
+struct backup_given {
+	const char *machine, *name, *text;
+	time_t time;
+	struct machine_def *def;
+	const char *const *disks; /* qcow2, of the definition's first disks in this order */
+	size_t ndisks;
+	const char *nvram; /* qcow2 or raw, or NULL */
+};
+/* ERR_STATE: there is one of that name. */
+int backup_give(struct store *s, const struct backup_given *g, struct error **err);
+
 #endif

@@ -51,7 +51,7 @@ static int fill(struct store *s, const struct backup *b, const char *part, const
 	return store_get_range(s, name, 0, UINT64_MAX, &sink, &o, err) < 0 ? -1 : nbd_flush(n, err);
 }
 
-static int read_def(struct store *s, const struct backup *b, const char *machine, struct machine_def *d, struct error **err)
+int backup_definition(struct store *s, const struct backup *b, const char *machine, struct machine_def *d, struct error **err)
 {
 	_cleanup_free_ char *part = xasprintf("%s/machine", b->ref);
 	_cleanup_buf_ struct buf text = BUF_INIT;
@@ -262,7 +262,7 @@ int backup_restore(struct store *s, const char *machine, const char *name, struc
 	_cleanup_(machine_def_clear) struct machine_def def = { 0 };
 	int rc;
 
-	if (!b || machine_name_check(machine, err) < 0 || store_parts(s, b->ref, &set, err) < 0 || read_def(s, b, machine, &def, err) < 0)
+	if (!b || machine_name_check(machine, err) < 0 || store_parts(s, b->ref, &set, err) < 0 || backup_definition(s, b, machine, &def, err) < 0)
 		return -1;
 	if (file_exists(json)) {
 		m = machine_open(machine, err);

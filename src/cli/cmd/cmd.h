@@ -9,7 +9,7 @@ extern const struct command cmd_vm_create, cmd_vm_start, cmd_vm_stop, cmd_vm_kil
 	cmd_vm_show, cmd_vm_exec, cmd_vm_shell, cmd_vm_console, cmd_vm_push, cmd_vm_pull, cmd_vm_wait,
 	cmd_vm_log, cmd_vm_qemu, cmd_vm_remove, cmd_vm_set, cmd_vm_display, cmd_vm_learn, cmd_vm_screenshot, cmd_vm_type;
 extern const struct command cmd_group_snapshot, cmd_group_restore, cmd_group_snapshots, cmd_group_unsnapshot;
-extern const struct command cmd_vm_backup, cmd_vm_backups, cmd_vm_forget, cmd_group_backup, cmd_vm_clone, cmd_group_fork;
+extern const struct command cmd_vm_backup, cmd_vm_backups, cmd_vm_backup_import, cmd_vm_backup_export, cmd_vm_forget, cmd_group_backup, cmd_vm_clone, cmd_group_fork;
 extern const struct command cmd_vm_export, cmd_vm_import, cmd_group_diff;
 extern const struct command cmd_vm_snapshot, cmd_vm_restore, cmd_vm_snapshots, cmd_vm_unsnapshot;
 extern const struct command cmd_image_make_rescue;

@@ -249,7 +249,7 @@ int vm_define(struct vm *v, const char *iso, bool first, struct machine_def *d, 
 }
 
 /* GUESTNAME with what croft's names may hold; 'vm' when nothing is left. */
-static char *plain_name(const char *guestname)
+char *vm_plain_name(const char *guestname)
 {
 	char *name = xstrndup(*guestname ? guestname : "vm", 50), *to = name;
 
@@ -271,7 +271,7 @@ static char *plain_name(const char *guestname)
 /* The name itself, or with a number: another folder's machine may have it. *ret NULL: this name is free. */
 static int find_name(struct vm *v, char **name, struct machine **ret, struct error **err)
 {
-	_cleanup_free_ char *base = plain_name(vm_get(v, "GUESTNAME"));
+	_cleanup_free_ char *base = vm_plain_name(vm_get(v, "GUESTNAME"));
 
 	*ret = NULL;
 	for (int i = 1; i < 1000; i++) {

@@ -41,7 +41,7 @@ static void batch_clear(struct batch *b)
 		strv_free(&b->steps[--b->n].args);
 }
 
-static void vm_clear(struct vm *v)
+void vm_clear(struct vm *v)
 {
 	shellvars_free(v->vars);
 	free(v->hostdir);

@@ -54,7 +54,7 @@ static char *backup_name(struct vm *v, const struct strv *args, struct error **e
 }
 
 /* Names of the packed files of a backup, without .gz. */
-static int list_files(const char *dir, struct strv *ret, struct error **err)
+int vm_backup_files(const char *dir, struct strv *ret, struct error **err)
 {
 	_cleanup_closedir_ DIR *d = opendir(dir);
 	_cleanup_free_ char *env = path_join(dir, "guest.env");
@@ -147,7 +147,7 @@ int vm_restore(struct vm *v, const struct strv *args, struct error **err)
 		return -1;
 	sub = path_join("backups", name);
 	dir = path_join(v->hostdir, sub);
-	if (list_files(dir, &files, err) < 0 || hold(v, &held, err) < 0 || vm_make_workdir(v, err) < 0)
+	if (vm_backup_files(dir, &files, err) < 0 || hold(v, &held, err) < 0 || vm_make_workdir(v, err) < 0)
 		return -1;
 	vm_say(v, "CLR_LC1", "Restoring from snapshot '%s'...", name);
 	temp = path_join(v->workdir, ".restore");

@@ -13,6 +13,7 @@
 #include "base/strv.h"
 #include "conf/shellvars.h"
 #include "machine/machine.h"
+#include "store/store.h"
 #include <stdbool.h>
 
 struct vm {
@@ -27,6 +28,7 @@ struct vm {
 	int lock;		/* on HOSTDIR */
 };
 
+void vm_clear(struct vm *v);
 /* args.c: options and the batch. */
 struct vm_command {
 	const char *name;
@@ -86,6 +88,8 @@ int vm_define_share(struct vm *v, const char *spec, struct machine_def *d, struc
 bool vm_skip_mirror(struct vm *v, const char *spec);
 /* The machine as croft knows it, made or replaced by this definition, not running; NULL with *err. */
 struct machine *vm_register(struct vm *v, struct machine_def *d, bool first, struct error **err);
+/* GUESTNAME as a name that croft takes; new. */
+char *vm_plain_name(const char *guestname);
 /* The machine that was registered for HOSTDIR, NULL when none (*err is set only for real failures). */
 struct machine *vm_registered(struct vm *v, struct error **err);
 
@@ -97,8 +101,17 @@ int vm_destroy(struct vm *v, const struct strv *args, struct error **err);
 int vm_backup(struct vm *v, const struct strv *args, struct error **err);
 int vm_restore(struct vm *v, const struct strv *args, struct error **err);
 int vm_job(struct vm *v, const struct strv *args, struct error **err);
+int vm_backup_files(const char *dir, struct strv *ret, struct error **err); /* disk-0.img ..., efivars.bin: what a backup has packed */
 /* "*** TEXT" in the colour of that setting (CLR_OK ...), to stdout. */
 void vm_say(const struct vm *v, const char *colour, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+/*
+ * folder.c: HOSTDIR/backups/NAME into a store as a backup of machine (NULL: named after its GUESTNAME; *used is the name then, new), and back.
+ */
+int vm_folder_take(const char *hostdir, const char *name, const char *machine, struct store *s, char **used, struct error **err);
+int vm_folder_give(struct store *s, const char *machine, const char *backup, const char *hostdir, struct error **err);
+/* Names of the backups in HOSTDIR, oldest first. */
+int vm_folder_list(const char *hostdir, struct strv *ret, struct error **err);
 
 /* The whole program. */
 int vm_main(int argc, char **argv);
