@@ -4,7 +4,7 @@ BUILD ?= build
 prefix ?= /usr/local
 CROFT = $(BUILD)/src/cli/croft
 
-.PHONY: all deps deps-tests deps-bench demo check check-sanitize check-valgrind check-clang bench fuzz install clean
+.PHONY: all deps deps-tests deps-bench demo check check-sanitize check-valgrind check-thread check-clang bench fuzz install clean
 
 all: deps
 	@test -f $(BUILD)/build.ninja || meson setup --prefix $(prefix) $(BUILD)
@@ -34,6 +34,13 @@ check-sanitize: deps-tests
 check-valgrind: deps-tests all
 	@bash scripts/check.sh --valgrind $(BUILD)
 
+# Where threads are used: the store, two writers and a gc in one process among it.
+check-thread: deps-tests
+	@test -f $(BUILD)-thread/build.ninja || \
+		meson setup -Db_sanitize=thread -Db_lundef=false $(BUILD)-thread
+	@ninja -C $(BUILD)-thread $(patsubst %,tests/unit/store/test_store_%,gate paths copies sets)
+	@bash scripts/check.sh --thread $(BUILD)-thread
+
 # Whether everything builds with the other compiler too.
 check-clang: deps-tests
 	@test -f $(BUILD)-clang/build.ninja || CC=clang meson setup $(BUILD)-clang
@@ -54,4 +61,4 @@ install: all
 	@meson install -C $(BUILD) $(if $(DESTDIR),--destdir $(abspath $(DESTDIR)))
 
 clean:
-	rm -rf $(BUILD) $(BUILD)-sanitize $(BUILD)-clang $(BUILD)-fuzz
+	rm -rf $(BUILD) $(BUILD)-sanitize $(BUILD)-thread $(BUILD)-clang $(BUILD)-fuzz

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# Runs tests and ends with the line "N passed, N failed". check.sh [--unit DIR]... [--valgrind DIR] [--system CROFT] where DIR is a
+# Runs tests and ends with the line "N passed, N failed". check.sh [--unit DIR]... [--valgrind DIR] [--thread DIR] [--system CROFT] where DIR is a
 # build directory. Test cases are counted, not programs; a test program that dies without a word counts as one failure.
 set -u
 cd "$(dirname "$0")/.." || exit 1
@@ -58,6 +58,7 @@ system() {
 while [ $# -gt 1 ]; do
 	case $1 in
 	--unit) unit "$2" ;;
+	--thread) unit "$2" thread store/gate store/paths store/copies store/sets ;;
 	--valgrind) valgrind "$2" ;;
 	--system) system "$2" ;;
 	*) echo "check: unknown argument $1" >&2; exit 2 ;;

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,7 +11,7 @@
 #include <unistd.h>
 
 static struct {
-	int ready, op, how; /* op -1: any; how: errno, or -1 to die; 0: nothing asked for */
+	int op, how; /* op -1: any; how: errno, or -1 to die; 0: nothing asked for */
 	unsigned long at, count[4], all;
 } hook;
 
@@ -41,7 +42,6 @@ static void prepare(void)
 	const char *spec = getenv("CROFT_FAULT");
 	char op[16], how[16];
 
-	hook.ready = 1;
 	hook.op = -1;
 	if (getenv("CROFT_FAULT_COUNT"))
 		atexit(report);
@@ -55,15 +55,15 @@ static void prepare(void)
 
 int fault(enum fault_op op)
 {
-	unsigned long n;
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	unsigned long n, all, mine;
 
-	if (!hook.ready)
-		prepare();
-	hook.all++;
-	hook.count[op]++;
+	pthread_once(&once, prepare);
+	all = __atomic_add_fetch(&hook.all, 1, __ATOMIC_RELAXED);
+	mine = __atomic_add_fetch(&hook.count[op], 1, __ATOMIC_RELAXED);
 	if (!hook.how || (hook.op >= 0 && hook.op != (int)op))
 		return 0;
-	n = hook.op < 0 ? hook.all : hook.count[op];
+	n = hook.op < 0 ? all : mine;
 	if (n != hook.at)
 		return 0;
 	if (getenv("CROFT_FAULT_COUNT"))

@@ -109,7 +109,8 @@ int file_write(const char *path, const void *p, size_t n, mode_t mode, struct er
 {
 	static unsigned serial;
 	_cleanup_free_ char *dir = path_dirname(path);
-	_cleanup_free_ char *temp = xasprintf("%s/.%s.tmp-%d-%u", dir, path_basename(path), (int)getpid(), serial++);
+	_cleanup_free_ char *temp = xasprintf("%s/.%s.tmp-%d-%u", dir, path_basename(path), (int)getpid(),
+		__atomic_fetch_add(&serial, 1, __ATOMIC_RELAXED));
 
 	unlink(temp); /* of an earlier process with our pid */
 	if (write_temp(temp, p, n, mode, err) < 0 || file_rename(temp, path, err) < 0) {
