@@ -16,8 +16,8 @@ struct blake2b_job {
 	size_t len;
 	uint8_t *ret; /* BLAKE2B_LEN bytes */
 };
-/* Hashes each on its own; the more and the longer they are, the better the lanes are used. */
-void blake2b_many(const struct blake2b_job *jobs, size_t n);
+/* Hashes each on its own; the more and the longer they are, the better the lanes are used. Puts the jobs in another order. */
+void blake2b_many(struct blake2b_job *jobs, size_t n);
 void blake2b(const void *data, size_t len, uint8_t ret[BLAKE2B_LEN]);
 /* For tests: the ways that this processor has; blake2b_many takes the last of them. */
 size_t blake2b_ways(void);

@@ -34,11 +34,39 @@ typedef uint64_t VEC __attribute__((vector_size(8 * LANES)));
 		G(3, 4, 9, 14, p, q);                                                              \
 	} while (0)
 
+#if LANES == 8
+/* Eight words of eight blocks, turned so that word i of all is m[i]: pairs of words, then of pairs, then halves change places. */
+PLAIN TARGET static inline void PASTE(NAME, _load)(const uint8_t *const *block, size_t off, VEC *m)
+{
+	VEC r[8], a[8], b[8];
+
+	for (int k = 0; k < 8; k++)
+		memcpy(&r[k], block[k] + off, 64);
+	for (int k = 0; k < 8; k += 2) {
+		a[k] = __builtin_shufflevector(r[k], r[k + 1], 0, 8, 2, 10, 4, 12, 6, 14);
+		a[k + 1] = __builtin_shufflevector(r[k], r[k + 1], 1, 9, 3, 11, 5, 13, 7, 15);
+	}
+	for (int k = 0; k < 8; k += 4)
+		for (int i = k; i < k + 2; i++) {
+			b[i] = __builtin_shufflevector(a[i], a[i + 2], 0, 1, 8, 9, 4, 5, 12, 13);
+			b[i + 2] = __builtin_shufflevector(a[i], a[i + 2], 2, 3, 10, 11, 6, 7, 14, 15);
+		}
+	for (int k = 0; k < 4; k++) {
+		m[k] = __builtin_shufflevector(b[k], b[k + 4], 0, 1, 2, 3, 8, 9, 10, 11);
+		m[k + 4] = __builtin_shufflevector(b[k], b[k + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+	}
+}
+#endif
+
 /* One block of each message. t: bytes up to its end; f: all ones in the last block. */
 PLAIN TARGET static void COMPRESS(VEC *h, const uint8_t *const *block, const uint64_t *t, const uint64_t *f)
 {
-	VEC v[16], m[16];
+	VEC v[16], m[16], tv, fv;
 
+#if LANES == 8
+	PASTE(NAME, _load)(block, 0, m);
+	PASTE(NAME, _load)(block, 64, m + 8);
+#else
 	for (int i = 0; i < 16; i++) {
 		uint64_t w[LANES];
 
@@ -46,14 +74,15 @@ PLAIN TARGET static void COMPRESS(VEC *h, const uint8_t *const *block, const uin
 			memcpy(&w[k], block[k] + 8 * i, 8);
 		memcpy(&m[i], w, sizeof(w));
 	}
+#endif
 	for (int i = 0; i < 8; i++) {
 		v[i] = h[i];
 		v[i + 8] = (VEC){ 0 } + blake2b_iv[i];
 	}
-	for (int k = 0; k < LANES; k++) {
-		v[12][k] ^= t[k];
-		v[14][k] ^= f[k];
-	}
+	memcpy(&tv, t, sizeof(tv));
+	memcpy(&fv, f, sizeof(fv));
+	v[12] ^= tv;
+	v[14] ^= fv;
 	/* RFC 7693, 2.7: the schedule; rounds 10 and 11 are 0 and 1 again. */
 	ROUND(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
 	ROUND(14, 10, 4, 8, 9, 15, 13, 6, 1, 12, 0, 2, 11, 7, 5, 3);

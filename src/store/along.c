@@ -45,7 +45,7 @@ static struct slab *room(struct along *a, size_t n, struct error **err)
 {
 	if (flush_plain(a, err) < 0)
 		return NULL;
-	if (a->b && (a->b->nsegs >= SEGS_MAX || a->b->nguesses >= SEGS_MAX || a->b->len >= SLAB_DATA) && flush(a, err) < 0)
+	if (a->b && (a->b->nsegs >= SEGS_MAX || a->b->nguesses >= SEGS_MAX || a->b->len >= a->p->w->room) && flush(a, err) < 0)
 		return NULL;
 	if (!a->b) {
 		a->b = session_slab(a->p->w, err);

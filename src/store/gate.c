@@ -186,7 +186,8 @@ int gate_condemn(int fd, struct store *s, const uint64_t *packs, size_t n, struc
 	if (set_lock(fd, F_WRLCK, 0, (int64_t)epoch, true, err) < 0 ||
 		set_lock(fd, F_WRLCK, (int64_t)epoch + 1, GC_BYTE - (int64_t)epoch - 1, true, err) < 0)
 		return -1;
-	return 0;
+	/* They are done. One that saw the old epoch and comes for its lock only now sees the new one then. */
+	return set_lock(fd, F_UNLCK, 0, GC_BYTE, false, err);
 }
 
 int gate_pardon(struct store *s, struct error **err)

@@ -134,6 +134,12 @@ bool ref_exists(struct store *s, const char *name);
 
 /* Session: one writer with its pack and its workers. */
 #define SLAB_DATA (1u << 20)
+/*
+ * Along an earlier version hashes are what takes the time: several chunks at once, in lanes that all have something to do when there are
+ * many. With many workers it is SLAB_DATA: memory. At most RAW_MAX with the largest chunk, since all of it may be new.
+ */
+#define SLAB_ALONG (3u << 20)
+#define ALONG_WORKERS 8
 struct slab_item {
 	struct hash hash;
 	uint64_t len;
@@ -162,7 +168,7 @@ struct wanted {
 	struct found at;
 };
 struct slab {
-	uint8_t *data; /* SLAB_DATA + the largest chunk */
+	uint8_t *data; /* session.room + the largest chunk */
 	size_t len;    /* bytes of data in use */
 	struct segment *segs;
 	struct guess *guesses; /* in order */
@@ -185,7 +191,7 @@ struct session {
 	int lock;
 	struct pool *pool;
 	struct slab **free_slabs;
-	size_t nfree, depth;
+	size_t nfree, depth, room; /* room: SLAB_DATA or SLAB_ALONG */
 	struct pack_out pack;
 	struct hash *claims; /* open addressing; all zero is free */
 	size_t nclaims, claims_cap;

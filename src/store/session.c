@@ -95,7 +95,7 @@ static void *worker_new(void *arg)
 
 	k->w = arg;
 	k->cctx = ZSTD_createCCtx();
-	k->gather = xmalloc(SLAB_DATA + k->w->s->chunker.max);
+	k->gather = xmalloc(k->w->room + k->w->s->chunker.max);
 	return k;
 }
 
@@ -215,6 +215,7 @@ static int begin(struct session *w, struct store *s, unsigned threads, int level
 	w->level = level ? level : LEVEL_DEFAULT;
 	w->pack.fd = -1;
 	w->depth = n * 2 + 2;
+	w->room = n <= ALONG_WORKERS ? SLAB_ALONG : SLAB_DATA;
 	w->free_slabs = xcalloc(w->depth + 2, sizeof(*w->free_slabs));
 	if (store_load(s, err) < 0)
 		return -1;
@@ -237,6 +238,7 @@ int session_begin_locked(struct session *w, struct store *s, unsigned threads, s
 
 	*w = (struct session){ .lock = -1, .s = s, .pack.fd = -1, .level = LEVEL_DEFAULT };
 	w->depth = pool_threads(threads) * 2 + 2;
+	w->room = SLAB_DATA;
 	w->free_slabs = xcalloc(w->depth + 2, sizeof(*w->free_slabs));
 	w->pool = pool_new(threads, w->depth, &ops);
 	return 0;
@@ -246,7 +248,7 @@ static struct slab *slab_new(const struct session *w)
 {
 	struct slab *b = xcalloc(1, sizeof(*b));
 
-	b->data = xmalloc(SLAB_DATA + w->s->chunker.max);
+	b->data = xmalloc(w->room + w->s->chunker.max);
 	b->fd = -1;
 	return b;
 }
