@@ -6,13 +6,14 @@
  * it is about to give up (STORE/condemned, with a random epoch). A writer that begins later finds nothing in them. Those that
  * began earlier, gc waits for: each holds a read lock on the byte of STORE/.lock that is the epoch it saw when it began (0: there
  * was no file), and gc gets a write lock on all bytes but that of its own epoch. Then it looks at the names once more, moves
- * what they need, removes the packs, and then the file. When gc dies on the way, the next one takes the file away and begins anew.
+ * what they need, removes the packs, and then the file. When gc dies on the way, the next writer or gc takes the file away.
  *
  * These are locks of open files (F_OFD_SETLK): they end with the process, and count between two stores of one process too.
  */
 #include "store/internal.h"
 #include "base/cleanup.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/path.h"
 
@@ -122,12 +123,29 @@ static int read_condemned(struct store *s, uint64_t *epoch, struct error **err)
 	return 0;
 }
 
+/* What a gc that was killed has left: chunks in packs that nobody removes are as good as others. */
+static void take_back(struct store *s, int fd)
+{
+	_cleanup_free_ char *path = store_sub(s, "condemned");
+	_cleanup_error_ struct error *why = NULL;
+
+	if (!file_exists(path) || set_lock(fd, F_WRLCK, GC_BYTE, 1, false, &why) < 0)
+		return;
+	if (file_unlink(path, &why) == 0)
+		log_debug("%s: of a gc that did not end; removed", path);
+	error_clear(&why);
+	set_lock(fd, F_UNLCK, GC_BYTE, 1, false, &why);
+}
+
 int gate_enter(struct store *s, struct error **err)
 {
 	_cleanup_close_ int fd = open_gate(s, err);
 	uint64_t epoch, now;
 
-	if (fd < 0 || read_condemned(s, &epoch, err) < 0)
+	if (fd < 0)
+		return -1;
+	take_back(s, fd);
+	if (read_condemned(s, &epoch, err) < 0)
 		return -1;
 	for (;;) {
 		if (set_lock(fd, F_RDLCK, (int64_t)epoch, 1, true, err) < 0 || read_condemned(s, &now, err) < 0)

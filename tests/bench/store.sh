@@ -84,6 +84,13 @@ eval "$fresh; $put" >/dev/null 2>&1
 size=$(bytes "$CROFT_HOME/store")
 "$croft" store put b "$b" >/dev/null 2>&1 || exit 1
 most "second put: bytes stored / bytes changed" $(($(bytes "$CROFT_HOME/store") - size)) "$(cat "$data/b.changed")" 1.3
+eval "$fresh; $put" >/dev/null 2>&1
+size=$(bytes "$CROFT_HOME/store")
+"$croft" store put c "$data/c.qcow2" >/dev/null 2>&1 || exit 1
+most "put after a change of 5 %: bytes stored / bytes changed" $(($(bytes "$CROFT_HOME/store") - size)) $(($(bytes "$a") / 20)) 1.3
+pairs 5 "$fresh; $put" "$croft store put c '$data/c.qcow2'" "$fresh" "$put"
+most "put after a change of 5 %: time / first" "$x" "$y" 0.15
+eval "$fresh; $put; $croft store put b '$b'" >/dev/null 2>&1
 pairs 5 "rm -f $work/o" "$croft store get a $work/o" "rm -f $work/z" "zstd -q -d $work/a.zst -o $work/z"
 most "get: time / zstd -d" "$x" "$y" 1.1
 cmp "$work/o" "$data/a.raw" || over=1
@@ -94,6 +101,10 @@ pairs 5 : "$croft store verify" : "cat $CROFT_HOME/store/packs/*"
 most "verify: time / reading the packs (cached)" "$x" "$y" 2
 pairs 5 : "$croft store gc" : "cat $CROFT_HOME/store/packs/*"
 most "gc with nothing to free: time / reading the packs (cached)" "$x" "$y" 1
+
+pairs 3 "rm -rf $work/copy" "$croft store copy $CROFT_HOME/store $work/copy" "rm -rf $work/copy" "cp -r $CROFT_HOME/store $work/copy; sync $work/copy/packs/*"
+most "copy, every chunk checked: time / cp of the store and sync" "$x" "$y" 3
+rm -rf "$work/copy"
 
 # Memory, with as many threads as there may be, and a store of a million chunks.
 peak() { python3 -c 'import resource, subprocess, sys
