@@ -15,7 +15,8 @@ r, left, size = random.Random(5), int(sys.argv[2]) // 20, os.path.getsize(sys.ar
 with open(sys.argv[1], "r+b") as f:
     while left > 0:
         at = r.randrange(size >> 12) << 12
-        if os.lseek(f.fileno(), at, os.SEEK_DATA) != at:
+        f.seek(at)
+        if not any(f.read(4096)):
             continue
         f.seek(at)
         text = base64.b16encode(r.randbytes(262144)) # half of it is news
