@@ -352,7 +352,7 @@ static void table(const struct run *w)
 
 static int write_output(struct run *w, const struct recipe_output *o, struct error **err)
 {
-	_cleanup_free_ char *to = path_join(w->out, o->file), *temp = xasprintf("%s.root.tar", to), *inside = xasprintf("./%s", o->from);
+	_cleanup_free_ char *to = path_join(w->out, o->file), *temp = xasprintf("%s.root.tar", to);
 	struct comm *c = comm_tree(&w->t);
 	bool dir = comm_is_dir(c, o->from);
 	int rc;

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <locale.h>
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
@@ -165,6 +166,8 @@ static int from_origin(struct tree *t, const char *what, struct error **err)
 
 int tree_fill(struct tree *t, const struct tree_start *s, struct error **err)
 {
+	/* libarchive takes names for text; in a locale without UTF-8 it would have none for "ü" */
+	setlocale(LC_CTYPE, "C.UTF-8");
 	if (s->release)
 		return from_debian(t, s, err);
 	return file_is_dir(s->root) ? from_folder(t, s->root, err) : from_origin(t, s->root, err);
