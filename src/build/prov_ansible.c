@@ -9,6 +9,7 @@
 #include "base/path.h"
 
 #include <string.h>
+#include <unistd.h>
 
 /* ---- from here ---- */
 
@@ -217,7 +218,8 @@ static int write_inventory(struct build *b, const struct conf *c, const char *di
 static int local_run(struct build *b, const struct conf *c, const struct funcs *f, struct error **err)
 {
 	const char *given = conf_text(c, "staging_directory"), *own = conf_text(c, "inventory_file");
-	_cleanup_free_ char *dir = given ? xstrdup(given) : xasprintf("/tmp/croft-ansible-%.12s", b->steps[0].key);
+	_cleanup_free_ char *pid = xasprintf("%d", (int)getpid());
+	_cleanup_free_ char *dir = given ? xstrdup(given) : xasprintf("/tmp/croft-ansible-%.12s", *b->steps[0].key ? b->steps[0].key : pid);
 	_cleanup_free_ char *word = shell_quote(dir), *make = xasprintf("mkdir -p %s", word), *drop = xasprintf("rm -rf %s", word);
 	_cleanup_free_ char *galaxy = NULL;
 	_cleanup_strv_ struct strv books = STRV_INIT;

@@ -49,6 +49,19 @@ static void set_ui(const struct cmd_args *a, const struct template *t, struct ui
 	ui->colour = colour ? !strcmp(colour, "true") : log_colour(1) && !getenv("PACKER_NO_COLOR");
 }
 
+/* The template, and which of its builds are meant. */
+static struct template *load_chosen(const struct cmd_args *a, struct strv *only, struct strv *except, struct ui *ui, struct error **err)
+{
+	struct template *t = load(a, err);
+
+	if (!t)
+		return NULL;
+	split(a, "only", only);
+	split(a, "except", except);
+	set_ui(a, t, ui);
+	return t;
+}
+
 static enum on_error on_error(const char *word)
 {
 	static const char *const words[] = { [ON_ERROR_CLEANUP] = "cleanup", [ON_ERROR_ABORT] = "abort", [ON_ERROR_ASK] = "ask",
@@ -94,12 +107,9 @@ int image_build_run(const struct cmd_args *a, struct error **err)
 		return -1;
 	o.parallel = (unsigned)n;
 	image_widen_path();
-	t = load(a, err);
+	t = load_chosen(a, &only, &except, &ui, err);
 	if (!t)
 		return -1;
-	split(a, "only", &only);
-	split(a, "except", &except);
-	set_ui(a, t, &ui);
 	ui.timestamps = arg_flag(a, "timestamp-ui");
 	if (ui.machine_readable)
 		progress_mode = PROGRESS_NONE;
@@ -123,12 +133,9 @@ int image_validate_run(const struct cmd_args *a, struct error **err)
 
 		return r ? (printf("The recipe is valid.\n"), 0) : -1;
 	}
-	t = load(a, err);
+	t = load_chosen(a, &only, &except, &ui, err);
 	if (!t)
 		return -1;
-	split(a, "only", &only);
-	split(a, "except", &except);
-	set_ui(a, t, &ui);
 	if (!arg_flag(a, "syntax-only") && build_validate(t, &o, &warnings, err) < 0)
 		return -1;
 	warn(&t->warnings);
