@@ -186,6 +186,31 @@ static int open_log(const char *dir, struct error **err)
 	return fd;
 }
 
+/* One that was killed a moment ago may be there still, for it closes what it had open; its end is waited for. */
+static bool answers(const char *dir)
+{
+	_cleanup_free_ char *path = path_join(dir, "net.pid");
+
+	for (int i = 0; i < 3 && net_running(dir); i++) {
+		_cleanup_error_ struct error *e = NULL;
+		_cleanup_free_ char *answer = NULL;
+		_cleanup_close_ int fd = -1;
+		struct pollfd f = { .events = POLLIN };
+		struct proc_id id;
+
+		if (proc_id_read(path, &id, &e) == 0)
+			fd = proc_id_open(&id);
+		error_clear(&e);
+		answer = net_request(dir, "{\"op\":\"status\"}", REQUEST_MS, &e);
+		if (answer)
+			return true;
+		f.fd = fd;
+		if (fd >= 0)
+			poll(&f, 1, STOP_MS);
+	}
+	return net_running(dir);
+}
+
 int net_start(const char *dir, struct error **err)
 {
 	_cleanup_free_ char *program = NULL;
@@ -193,7 +218,7 @@ int net_start(const char *dir, struct error **err)
 	_cleanup_buf_ struct buf b = BUF_INIT;
 	_cleanup_close_ int log = -1;
 
-	if (net_running(dir))
+	if (answers(dir))
 		return 0;
 	program = path_libexec("croft-net", err);
 	log = program ? open_log(dir, err) : -1;
@@ -208,6 +233,9 @@ int net_start(const char *dir, struct error **err)
 		read_line(p.out, START_MS, &b, "the group's network process", err) < 0)
 		return -1;
 	if (!strcmp(b.data, "ok"))
+		return 0;
+	/* Another was started meanwhile, by pm or by somebody else. */
+	if (answers(dir))
 		return 0;
 	return error_set(err, ERR_FAILED, "the group's network does not start: %s", b.data);
 }

@@ -144,7 +144,8 @@ static void lead_on(struct zone *z, struct port *from, struct ip4 *p)
 {
 	struct port *to = route_next(z->gw, p->dst);
 
-	if (!to && !z->router && !z->has_outside && z->outside && route_whole(z->net, p) && outside_answers(z->outside, p)) {
+	if (!to && !z->has_outside && z->outside && route_whole(z->net, p) &&
+		(z->router ? outside_asked(z->outside, p->h, p->len) : outside_answers(z->outside, p))) {
 		outside_input(z->outside, p->h, p->len);
 		return;
 	}

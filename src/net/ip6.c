@@ -209,7 +209,7 @@ static void lead_on(struct port *self, const uint8_t *mac, uint8_t *frame, size_
 		return;
 	}
 	/* To who came in by a forward: nobody else knows of it. */
-	if (out && self->zone->outside && outside_answers6(self->zone->outside, h, n)) {
+	if (out && self->zone->outside && outside_asked(self->zone->outside, h, n)) {
 		h[7]--;
 		outside_input6(self->zone->outside, h, n);
 		return;
@@ -331,7 +331,7 @@ static void to_self(struct port *self, const uint8_t *mac, uint8_t *frame, size_
 	if (h[6] == IPPROTO_TCP && self->kind == PORT_GATEWAY && h[24] != 0xff && services_input6(zone_by_mac(self->zone, mac), h, n))
 		return;
 	/* This computer's loopback is the gateway to machines. */
-	if (self->kind == PORT_GATEWAY && self->zone->outside && outside_answers6(self->zone->outside, h, n)) {
+	if (self->kind == PORT_GATEWAY && self->zone->outside && outside_asked(self->zone->outside, h, n)) {
 		outside_input6(self->zone->outside, h, n);
 		return;
 	}

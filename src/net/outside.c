@@ -5,6 +5,7 @@
  * but not the host's loopback (which slirp takes the gateway's address for: only answers to what comes in by forwards go there), nor addresses that have a meaning on the host's own link alone.
  */
 #include "net/ip6.h"
+#include "net/peers.h"
 #include "net/routing.h"
 #include "net/services.h"
 #include "base/cleanup.h"
@@ -24,26 +25,14 @@ struct watch {
 	struct loop_src *src;
 };
 
-#define PEERS 256
 #define SERVICES 4
-struct peer {
-	uint32_t inside, remote;
-	uint16_t port, remote_port;
-};
-struct peer6 {
-	uint8_t inside[16], remote[16], proto;
-	uint16_t port, remote_port;
-};
 
 struct outside {
 	struct zone *zone;
 	Slirp *slirp;
 	struct watch **watches; /* by fd; NULL: not watched */
 	size_t nwatches;
-	struct peer peers[PEERS]; /* who has asked machines by UDP through forwards */
-	size_t next_peer;
-	struct peer6 peers6[PEERS]; /* the same by IPv6, TCP too */
-	size_t next_peer6;
+	struct peers *peers; /* who has asked machines through forwards */
 	struct {
 		uint32_t at;
 		uint16_t port;
@@ -71,85 +60,29 @@ static void answer_arp(struct outside *o, const uint8_t *f, size_t len)
 	o->again = true;
 }
 
-static bool known_peer(const struct outside *o, const struct peer *p)
-{
-	for (size_t i = 0; i < PEERS; i++)
-		if (o->peers[i].inside == p->inside && o->peers[i].port == p->port && o->peers[i].remote == p->remote &&
-			o->peers[i].remote_port == p->remote_port)
-			return true;
-	return false;
-}
-
 static void note_peer(struct outside *o, const uint8_t *ip, size_t n)
 {
-	struct peer p = { .remote = get32(ip + 12), .inside = get32(ip + 16) };
-	size_t hlen = (size_t)(ip[0] & 15) * 4;
+	struct peer p;
 
-	if (ip[9] != IPPROTO_UDP || n < hlen + 4 || (get16(ip + 6) & IP4_OFFSET))
-		return;
-	p.remote_port = get16(ip + hlen);
-	p.port = get16(ip + hlen + 2);
-	if (known_peer(o, &p))
-		return;
-	o->peers[o->next_peer] = p;
-	o->next_peer = (o->next_peer + 1) % PEERS;
+	if (peer_of(ip, n, true, &p) && (p.proto == IPPROTO_UDP || peer_begins(ip, n)))
+		peers_note(o->peers, &p);
+}
+
+bool outside_asked(const struct outside *o, const uint8_t *ip, size_t n)
+{
+	struct peer p;
+
+	return peer_of(ip, n, false, &p) && peers_know(o->peers, &p);
 }
 
 bool outside_answers(const struct outside *o, const struct ip4 *p)
 {
-	const uint8_t *t = p->h + p->hlen;
-	struct peer peer = { .inside = p->src, .remote = p->dst };
+	struct peer who;
 
-	if ((p->frag & (IP4_MF | IP4_OFFSET)) || p->len - p->hlen < UDP_BYTES)
+	if (!peer_of(p->h, p->len, false, &who))
 		return false;
-	/* All but the first segment of a connection that begins here (SYN alone): slirp knows which there are. */
-	if (p->proto == IPPROTO_TCP)
-		return p->len - p->hlen >= TCP_BYTES && (t[13] & 0x12) != 2;
-	peer.port = get16(t);
-	peer.remote_port = get16(t + 2);
-	return p->proto == IPPROTO_UDP && known_peer(o, &peer);
-}
-
-/* The ends of a packet of TCP or UDP, as `inside` sees them: as its sender, or (from_outside) as its receiver. */
-static bool ends6(const uint8_t *h, size_t n, bool from_outside, struct peer6 *p)
-{
-	const uint8_t *t = h + IP6_BYTES;
-
-	memset(p, 0, sizeof(*p));
-	p->proto = h[6];
-	if (n < IP6_BYTES + UDP_BYTES || (p->proto != IPPROTO_TCP && p->proto != IPPROTO_UDP) || (p->proto == IPPROTO_TCP && n < IP6_BYTES + TCP_BYTES))
-		return false;
-	memcpy(p->inside, h + (from_outside ? 24 : 8), 16);
-	memcpy(p->remote, h + (from_outside ? 8 : 24), 16);
-	p->port = get16(t + (from_outside ? 2 : 0));
-	p->remote_port = get16(t + (from_outside ? 0 : 2));
-	return true;
-}
-
-static bool known_peer6(const struct outside *o, const struct peer6 *p)
-{
-	for (size_t i = 0; i < PEERS; i++)
-		if (!memcmp(&o->peers6[i], p, sizeof(*p)))
-			return true;
-	return false;
-}
-
-/* Who begins a connection, or asks by UDP. */
-static void note_peer6(struct outside *o, const uint8_t *h, size_t n)
-{
-	struct peer6 p;
-
-	if (!ends6(h, n, true, &p) || (p.proto == IPPROTO_TCP && (h[IP6_BYTES + 13] & 0x12) != 2) || known_peer6(o, &p))
-		return;
-	memcpy(&o->peers6[o->next_peer6], &p, sizeof(p)); /* what lies between its members too: they are compared as bytes */
-	o->next_peer6 = (o->next_peer6 + 1) % PEERS;
-}
-
-bool outside_answers6(const struct outside *o, const uint8_t *ip, size_t len)
-{
-	struct peer6 p;
-
-	return ends6(ip, len, false, &p) && known_peer6(o, &p);
+	/* All but the first segment of a connection that begins here: slirp knows which there are. */
+	return who.proto == IPPROTO_TCP ? !peer_begins(p->h, p->len) : peers_know(o->peers, &who);
 }
 
 uint32_t outside_service_address(const struct zone *z)
@@ -216,7 +149,7 @@ static void from_slirp6(struct outside *o, const uint8_t *f, size_t n)
 	if (h[6] == IPPROTO_ICMPV6 && n >= IP6_BYTES + 24 && m[0] == 135)
 		answer_solicitation(o, h, m + 8);
 	else if (h[24] != 0xff && (h[6] == IPPROTO_TCP || h[6] == IPPROTO_UDP || (h[6] == IPPROTO_ICMPV6 && n > IP6_BYTES && m[0] <= 4))) {
-		note_peer6(o, h, n);
+		note_peer(o, h, n);
 		ip6_from_outside(o->zone, h, n);
 	}
 }
@@ -360,8 +293,10 @@ struct outside *outside_new(struct zone *z)
 		memcpy(&c.vnameserver6, z->prefix6, 16);
 		c.vnameserver6.s6_addr[15] = 3; /* nothing gets there, see outside_may_leave6 */
 	}
-	o->slirp = slirp_new(&c, &callbacks, o);
+	o->peers = peers_new();
+	o->slirp = o->peers ? slirp_new(&c, &callbacks, o) : NULL;
 	if (!o->slirp) {
+		peers_free(o->peers);
 		free(o);
 		return NULL;
 	}
@@ -377,6 +312,7 @@ void outside_free(struct outside *o)
 		if (o->watches[i])
 			drop_watch(o, (int)i);
 	free(o->watches);
+	peers_free(o->peers);
 	free(o);
 }
 
@@ -430,7 +366,7 @@ bool outside_input6(struct outside *o, const uint8_t *ip, size_t len)
 	uint8_t *f;
 
 	if ((ip[6] != IPPROTO_TCP && ip[6] != IPPROTO_UDP) || len < IP6_BYTES + UDP_BYTES ||
-		(!outside_may_leave6(o->zone, ip + 24) && !outside_answers6(o, ip, len)))
+		(!outside_may_leave6(o->zone, ip + 24) && !outside_asked(o, ip, len)))
 		return false;
 	f = net_hop(o->zone->net);
 	if (!f)

@@ -52,6 +52,9 @@ struct port {
 	char *node, *socket; /* socket: of a machine's alone */
 	char *tap;	     /* kernel.c: its interface, NULL: the engine is this process */
 	unsigned tap_index;  /* 0: not there */
+	bool shaped[2];	     /* kernelshape.c: by directions */
+	int watch_fd;	     /* kernelwatch.c; 0: none */
+	struct loop_src *watch;
 	struct strv names; /* that DNS knows it by, the first also in reverse */
 	uint8_t mac[6];
 	uint32_t ip; /* host byte order */
@@ -246,8 +249,8 @@ void outside_unforward(struct outside *o, bool udp, uint32_t host_ip, uint16_t h
 int outside_forward6(struct outside *o, bool udp, const uint8_t host[16], uint16_t host_port, const uint8_t ip[16], uint16_t port,
 	struct error **err);
 void outside_unforward6(struct outside *o, bool udp, const uint8_t host[16], uint16_t host_port);
-/* Whether it is for those who came in by such a forward. */
-bool outside_answers6(const struct outside *o, const uint8_t *ip, size_t len);
+/* Whether an IP packet is for somebody who came in by a forward. */
+bool outside_asked(const struct outside *o, const uint8_t *ip, size_t len);
 /* Whether machines may reach that address of the host's network. */
 bool outside_may_leave6(const struct zone *z, const uint8_t to[16]);
 /* Around each turn of the loop; prepare returns how long it may wait, ms (-1: for ever). */

@@ -15,6 +15,14 @@ static int begin(void **state)
 				  "{\"name\":\"wan\",\"prefix\":\"11.0.113.0/24\",\"gateway\":\"11.0.113.1\",\"domain\":\"g.croft\"}");
 }
 
+/* The same, croft-net in a network of the test's own that has an address. */
+static bool hosted;
+static int begin_hosted(void **state)
+{
+	hosted = unshare(CLONE_NEWNET) == 0 && system("busybox ip link set lo up && busybox ip addr add 203.0.113.5/32 dev lo") == 0;
+	return begin(state);
+}
+
 static void names_by_tcp(void **state)
 {
 	int status = on_machine("dig", ADDRESSED "dig +tcp +short +tries=1 n1 @10.1.0.1; dig +tcp +short +tries=1 -x 10.1.0.11 @10.1.0.1; "
@@ -123,6 +131,32 @@ static void port_maps_by_upnp(void **state)
 	assert_non_null(strstr(strstr(tap_out, "\nagain\n"), "UDP    53->10.1.0.10:53 "));
 }
 
+/* From another address of this computer than the loopback's, to a machine behind NAT: the answers go back by the forward, not by NAT. */
+static void a_forward_from_elsewhere(void **state)
+{
+	_cleanup_free_ char *ask = xasprintf("cd '%s'; n=0; until timeout 2 busybox wget -q -O a http://203.0.113.5:8085/; do [ $((n += 1)) -lt 100 ] || break; sleep 0.1; done; touch done",
+		(char *)*state);
+	_cleanup_free_ char *serve = xasprintf(ADDRESSED "cd '%s'; mkdir www; echo from the machine >www/index.html; busybox httpd -f -p 80 -h www & "
+					       "n=0; until [ -e done ] || [ $((n += 1)) = 300 ]; do sleep 0.1; done; cat a; kill $!; true", (char *)*state);
+	pid_t pid;
+	int status;
+
+	if (!hosted)
+		return;
+	free(wires_ask("{\"op\":\"forward\",\"host\":\"203.0.113.5\",\"host_port\":8085,\"node\":\"n0\",\"port\":80}"));
+	pid = fork();
+	if (pid == 0) {
+		execlp("sh", "sh", "-c", ask, NULL);
+		_exit(127);
+	}
+	status = on_machine("busybox", serve);
+	waitpid(pid, NULL, 0);
+	if (status < 0)
+		return;
+	assert_int_equal(status, 0);
+	said("from the machine\n");
+}
+
 /* What a map was asked for is told by the process that takes the place of one that was killed. */
 static void maps_and_their_texts_outlive_the_process(void **state)
 {
@@ -147,6 +181,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(names_by_getent, begin, wires_end),
 		cmocka_unit_test_setup_teardown(names_by_resolved, begin, wires_end),
 		cmocka_unit_test_setup_teardown(port_maps_by_upnp, begin, wires_end),
+		cmocka_unit_test_setup_teardown(a_forward_from_elsewhere, begin_hosted, wires_end),
 		cmocka_unit_test_setup_teardown(maps_and_their_texts_outlive_the_process, begin, wires_end),
 	};
 
