@@ -19,7 +19,7 @@ tests=
 case ${1:-} in --tests | --bench) tests=yes ;; esac
 [ -z "$tests" ] || packages="$packages
 clang libclang-rt-14-dev valgrind zsh fish
-isc-dhcp-client miniupnpc bind9-dnsutils nftables vde2
+isc-dhcp-client miniupnpc bind9-dnsutils nftables iproute2 vde2
 packer
 "
 

@@ -481,10 +481,6 @@ static int read_engine(struct group *g, const struct node *root, struct error **
 	g->kernel = engine && !strcmp(engine, "kernel");
 	if (engine && !g->kernel && strcmp(engine, "user"))
 		return node_error(at, err, "engine: '%s' is neither user nor kernel", engine);
-	if (g->kernel && node_get(root, "links")) {
-		node_error(node_get(root, "links"), err, "links: the engine is the kernel, which makes no faults");
-		return error_hint(err, "leave `engine: kernel` out: the default engine has them all");
-	}
 	return 0;
 }
 

@@ -3,6 +3,7 @@
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "net/faults.h"
+#include "net/kernel.h"
 #include "net/stream.h"
 
 #include <string.h>
@@ -180,6 +181,8 @@ static void capture_free(struct capture *c)
 			*at = c->next;
 			break;
 		}
+	if (c->net->kernel)
+		kernel_watch(c->net);
 	stream_free(c->stream);
 	for (size_t i = 0; i < c->ninterfaces; i++) {
 		free(c->interfaces[i].node);
@@ -223,6 +226,8 @@ void capture_start(struct net *n, int fd, const json_t *request)
 			if (!c->node || !strcmp(c->node, p->node))
 				interface_of(c, p);
 	stream_push(c->stream);
+	if (n->kernel)
+		kernel_watch(n);
 }
 
 void capture_end_all(struct net *n)

@@ -274,6 +274,16 @@ static int load_lists(struct net *n, const json_t *root, struct error **err)
 	return n->faults ? faults_load(n->faults, root, err) : 0;
 }
 
+/* Whether the kernel can do to its links what is asked of them. */
+static int links_possible(const struct net *n, struct error **err)
+{
+	for (size_t i = 0; i < n->faults->n; i++)
+		for (int dir = 0; dir < 2; dir++)
+			if (n->faults->all[i].there && kernel_can(n, &n->faults->all[i].now[dir], err) < 0)
+				return error_wrap(err, "link of %s", n->faults->all[i].node);
+	return 0;
+}
+
 int net_load(struct net *n, struct error **err)
 {
 	_cleanup_free_ char *path = path_join(n->dir, "net.json");
@@ -293,6 +303,8 @@ int net_load(struct net *n, struct error **err)
 	shape = shape_of(root);
 	if (n->shape && shape && !strcmp(n->shape, shape)) {
 		rc = load_lists(n, root, err);
+		if (rc == 0 && n->kernel)
+			rc = links_possible(n, err) < 0 ? -1 : kernel_faults(n, err);
 		json_decref(root);
 		return rc;
 	}
@@ -317,8 +329,9 @@ int net_load(struct net *n, struct error **err)
 	n->kernel = fresh.kernel;
 	for (struct zone *z = n->zones; z; z = z->next)
 		z->net = n;
-	if ((n->kernel && kernel_begin(n, err) < 0) || start_outside(n, err) < 0 ||
-		forwards_load(n, json_object_get(root, "forwards"), err) < 0 || load_lists(n, root, err) < 0)
+	/* The kernel's rules have the cuts in them from the beginning. */
+	if (load_lists(n, root, err) < 0 || (n->kernel && (kernel_begin(n, err) < 0 || links_possible(n, err) < 0)) || start_outside(n, err) < 0 ||
+		forwards_load(n, json_object_get(root, "forwards"), err) < 0)
 		rc = -1;
 	else
 		n->shape = STEAL(shape);

@@ -136,23 +136,13 @@ static json_t *client_op(struct client *c, const char *op, const json_t *request
 	return json_pack("{s:b}", "ok", 1);
 }
 
-/* What only this process can do to frames, when they don't come by here. */
-static bool refused_by_kernel(const struct net *n, const char *op, struct error **err)
+/* Chance of the kernel's has no seed. */
+static bool refused_by_kernel(const char *op, struct error **err)
 {
-	static const char *const faults[] = { "link", "cut", "heal", "seed", "session" };
-	char bridge[16] = "";
-
-	for (size_t i = 0; i < ARRAY_SIZE(faults); i++)
-		if (!strcmp(op, faults[i])) {
-			error_set(err, ERR_STATE, "%s: the group's engine is the kernel, which makes no faults", op);
-			error_hint(err, "leave `engine: kernel` out of the group's file: the default engine has them all");
-			return true;
-		}
-	if (strcmp(op, "capture"))
+	if (strcmp(op, "seed"))
 		return false;
-	kernel_bridge_name(n->zones, bridge);
-	error_set(err, ERR_STATE, "capture: the group's engine is the kernel, frames don't come by here");
-	error_hint(err, "tcpdump -i %s, or another bridge of croft net %s show", bridge, n->group);
+	error_set(err, ERR_STATE, "seed: the group's engine is the kernel, whose chance has none");
+	error_hint(err, "leave `engine: kernel` out of the group's file: with the default engine the same seed has the same faults");
 	return true;
 }
 
@@ -163,7 +153,7 @@ static json_t *handle(struct client *c, const char *line)
 	const char *op = json_string_value(json_object_get(request, "op"));
 	_cleanup_error_ struct error *e = NULL;
 
-	if (op && n->kernel && refused_by_kernel(n, op, &e)) {
+	if (op && n->kernel && refused_by_kernel(op, &e)) {
 		answer = json_pack("{s:b, s:i, s:s, s:s?}", "ok", 0, "class", (int)e->cls, "error", e->msg, "hint", e->hint);
 	} else if (op && (answer = pause_op(n, op))) {
 		/* done */
@@ -203,7 +193,8 @@ static void end_session(struct client *c)
 		return;
 	if (faults_restore(f, back, &e) == 0) {
 		faults_apply(f);
-		faults_save(f, &e);
+		if (!f->net->kernel || kernel_faults(f->net, &e) == 0)
+			faults_save(f, &e);
 	}
 	log_info("a session ended early: faults are what they were before it%s%s", e ? ": " : "", e ? e->msg : "");
 	json_decref(back);

@@ -18,6 +18,7 @@
 #include "base/units.h"
 #include "net/capture.h"
 #include "net/faults.h"
+#include "net/kernel.h"
 
 #include <string.h>
 #include <time.h>
@@ -102,6 +103,8 @@ static bool wants_direction(const json_t *request, int dir)
 static int done(struct faults *f, struct error **err)
 {
 	faults_apply(f);
+	if (f->net->kernel && kernel_faults(f->net, err) < 0)
+		return -1;
 	return faults_save(f, err);
 }
 
@@ -142,7 +145,8 @@ static json_t *op_link(struct faults *f, const json_t *request, struct error **e
 				continue;
 			found++;
 			for (int dir = 0; changes && dir < 2; dir++)
-				if (wants_direction(request, dir) && change(&copy.now[dir], &l->base[dir], request, err) < 0)
+				if (wants_direction(request, dir) && (change(&copy.now[dir], &l->base[dir], request, err) < 0 ||
+								    (f->net->kernel && kernel_can(f->net, &copy.now[dir], err) < 0)))
 					return NULL;
 			if (pass && changes && !dry(request)) {
 				*l = copy;

@@ -137,7 +137,7 @@ static void apply_direction(struct faults *f, struct port *p, const struct fault
 	const struct link_spec *spec = &l->now[dir];
 	struct link **at = &p->links[dir];
 
-	if (link_spec_perfect(spec)) {
+	if (link_spec_perfect(spec) || p->tap) { /* of a tap: kernelshape.c */
 		if (*at)
 			link_flush(*at);
 		link_free(*at);

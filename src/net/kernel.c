@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/proc.h"
+#include "net/faults.h"
 #include "net/ip.h"
 
 #include <arpa/inet.h>
@@ -14,6 +15,7 @@
 #include <linux/if_tun.h>
 #include <linux/sockios.h>
 #include <net/if.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +23,9 @@
 #include <sys/socket.h>
 
 #define READS_MAX 64
-#define NFT_MS 20000
+#define PROGRAM_MS 20000
+#define TAP_TRIES 250
+#define TAP_WAIT_MS 20
 #define NAMES_MAX ((size_t)1 << 20)
 
 struct kernel_tap {
@@ -48,7 +52,17 @@ void kernel_bridge_name(const struct zone *z, char ret[16])
 	snprintf(ret, 16, "cb%08x", hash(z->net->dir, z->name));
 }
 
-static void table_name(const char *dir, char ret[32])
+void kernel_ifb_name(const struct port *p, char ret[16])
+{
+	snprintf(ret, 16, "cf%08x", hash(p->zone->net->dir, p->tap));
+}
+
+void kernel_own_tap_name(const struct zone *z, char ret[16])
+{
+	snprintf(ret, 16, "cg%08x", hash(z->net->dir, z->name));
+}
+
+void kernel_table_name(const char *dir, char ret[32])
 {
 	snprintf(ret, 32, "croft_%08x", hash(dir, ""));
 }
@@ -138,13 +152,16 @@ static int open_tap(struct zone *z, int s, struct error **err)
 	struct ifreq r = { .ifr_flags = IFF_TAP | IFF_NO_PI };
 	struct kernel_tap *t;
 	char bridge[16];
-	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
+	int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK), rc;
 
 	if (fd < 0)
 		return error_errno(err, errno, "/dev/net/tun");
 	kernel_bridge_name(z, bridge);
-	snprintf(r.ifr_name, IFNAMSIZ, "cg%s", bridge + 2);
-	if (ioctl(fd, TUNSETIFF, &r) < 0) {
+	kernel_own_tap_name(z, r.ifr_name);
+	/* A process that was killed has it until the kernel has taken it away. */
+	for (int i = 0; (rc = ioctl(fd, TUNSETIFF, &r)) < 0 && errno == EBUSY && i < TAP_TRIES; i++)
+		poll(NULL, 0, TAP_WAIT_MS);
+	if (rc < 0) {
 		close(fd);
 		return error_errno(err, errno, "%s: a tap cannot be made", r.ifr_name);
 	}
@@ -171,67 +188,9 @@ void kernel_send(struct zone *z, const uint8_t *f, size_t len)
 		log_debug("zone %s: %s", z->name, strerror(errno));
 }
 
-/* ---- rules ---- */
-
-/* What guard.c says, as far as frames don't come by here: each tap its MAC and address; nobody offers addresses or routes. */
-static void port_rules(const struct port *p, struct buf *b)
-{
-	const uint8_t *m = p->mac;
-
-	if (p->kind != PORT_MACHINE || p->trusted)
-		return;
-	buf_addf(b, " iifname \"%s\" ether saddr != %02x:%02x:%02x:%02x:%02x:%02x drop\n", p->tap, m[0], m[1], m[2], m[3], m[4], m[5]);
-	buf_addf(b, " iifname \"%s\" ether type arp arp saddr ip != { 0.0.0.0, %u.%u.%u.%u } drop\n", p->tap, p->ip >> 24, p->ip >> 16 & 255,
-		p->ip >> 8 & 255, p->ip & 255);
-	buf_addf(b, " iifname \"%s\" ether type arp arp saddr ether != %02x:%02x:%02x:%02x:%02x:%02x drop\n", p->tap, m[0], m[1], m[2], m[3], m[4],
-		m[5]);
-	buf_addf(b, " iifname \"%s\" ether type ip ip saddr != { 0.0.0.0, %u.%u.%u.%u } drop\n", p->tap, p->ip >> 24, p->ip >> 16 & 255,
-		p->ip >> 8 & 255, p->ip & 255);
-	buf_addf(b, " iifname \"%s\" ip saddr 0.0.0.0 udp dport != 67 drop\n", p->tap);
-	buf_addf(b, " iifname \"%s\" udp sport { 67, 547 } drop\n", p->tap);
-	buf_addf(b, " iifname \"%s\" icmpv6 type { nd-router-advert, nd-redirect } drop\n", p->tap);
-	buf_addf(b, " iifname \"%s\" ether type { vlan, 0x88a8, 0x8035 } drop\n", p->tap);
-}
-
-static void gateway_rules(const struct zone *z, const struct port *p, struct buf *b)
-{
-	char six[INET6_ADDRSTRLEN];
-
-	if (!p->has_ip6 || !inet_ntop(AF_INET6, p->ip6, six, sizeof(six)))
-		return;
-	for (const struct port *q = z->ports; q; q = q->next)
-		if (q != p && q->kind == PORT_MACHINE && !q->trusted)
-			buf_addf(b, " iifname \"%s\" ip6 saddr %s drop\n", q->tap, six);
-}
-
-static int write_rules(const struct net *n, struct error **err)
-{
-	_cleanup_free_ char *path = path_join(n->dir, "kernel.nft");
-	_cleanup_buf_ struct buf b = BUF_INIT;
-	char table[32];
-
-	table_name(n->dir, table);
-	/* Replaced in one step: there is no time without rules. */
-	buf_addf(&b, "table bridge %s\ndelete table bridge %s\ntable bridge %s {\nchain from_machines {\n type filter hook prerouting priority -300; policy accept;\n",
-		table, table, table);
-	for (const struct zone *z = n->zones; z; z = z->next)
-		for (const struct port *p = z->ports; p; p = p->next) {
-			port_rules(p, &b);
-			gateway_rules(z, p, &b);
-		}
-	buf_adds(&b, "}\n}\n");
-	if (file_write(path, b.data, b.len, 0600, err) < 0)
-		return -1;
-	if (proc_run((const char *[]){ "nft", "-f", path, NULL }, NFT_MS, NULL, NULL, err) < 0) {
-		error_wrap(err, "rules against spoofing");
-		return error_hint(err, "the kernel engine needs nft (Debian: nftables) and the kernel's nf_tables for bridges");
-	}
-	return 0;
-}
-
 /* ---- all of it ---- */
 
-/* What there is, for whoever cleans up: a bridge a line. */
+/* What there is or may be, for whoever cleans up: a bridge or an ifb a line. */
 static int write_names(const struct net *n, struct error **err)
 {
 	_cleanup_free_ char *path = path_join(n->dir, "kernel.bridges");
@@ -241,8 +200,31 @@ static int write_names(const struct net *n, struct error **err)
 	for (const struct zone *z = n->zones; z; z = z->next) {
 		kernel_bridge_name(z, name);
 		buf_addf(&b, "%s\n", name);
+		for (const struct port *p = z->ports; p; p = p->next)
+			if (p->tap) {
+				kernel_ifb_name(p, name);
+				buf_addf(&b, "%s\n", name);
+			}
 	}
 	return file_write(path, buf_str(&b), b.len, 0600, err);
+}
+
+static bool named(const struct net *n, const char *what)
+{
+	char name[16];
+
+	for (const struct zone *z = n ? n->zones : NULL; z; z = z->next) {
+		kernel_bridge_name(z, name);
+		if (!strcmp(name, what))
+			return true;
+		for (const struct port *p = z->ports; p; p = p->next) {
+			if (p->tap)
+				kernel_ifb_name(p, name);
+			if (p->tap && !strcmp(name, what))
+				return true;
+		}
+	}
+	return false;
 }
 
 static void drop_others(const struct net *n, int s, const char *path)
@@ -255,17 +237,15 @@ static void drop_others(const struct net *n, int s, const char *path)
 		return;
 	strv_split(&names, buf_str(&b), "\n");
 	for (size_t i = 0; i < names.len; i++) {
-		const struct zone *z = n ? n->zones : NULL;
-		char name[16];
+		_cleanup_error_ struct error *none = NULL;
 
-		for (; z; z = z->next) {
-			kernel_bridge_name(z, name);
-			if (!strcmp(name, names.v[i]))
-				break;
-		}
 		/* Only what can be ours. */
-		if (!z && !strncmp(names.v[i], "cb", 2) && strlen(names.v[i]) == 10)
+		if (strlen(names.v[i]) != 10 || named(n, names.v[i]) || !if_nametoindex(names.v[i]))
+			continue;
+		if (!strncmp(names.v[i], "cb", 2))
 			drop_bridge(s, names.v[i]);
+		else if (!strncmp(names.v[i], "cf", 2))
+			proc_run((const char *[]){ "ip", "link", "del", names.v[i], NULL }, PROGRAM_MS, NULL, NULL, &none);
 	}
 }
 
@@ -283,7 +263,7 @@ int kernel_begin(struct net *n, struct error **err)
 	for (struct zone *z = n->zones; z; z = z->next)
 		if (make_bridge(s, z, err) < 0 || (!z->tap && open_tap(z, s, err) < 0))
 			return -1;
-	return write_rules(n, err);
+	return kernel_rules(n, err);
 }
 
 void kernel_attach(struct net *n)
@@ -306,7 +286,40 @@ void kernel_attach(struct net *n)
 			}
 			log_info("%s: %s", p->node, index ? "connected" : "its machine has gone");
 			p->tap_index = index;
+			/* It is another one than before. */
+			p->shaped[FAULT_OUT] = p->shaped[FAULT_IN] = false;
+			kernel_watch_end(p);
+			if (index && kernel_shape(p, &e) < 0)
+				log_warn("%s: %s", p->node, e->msg);
 		}
+	kernel_watch(n);
+}
+
+void kernel_pause(struct net *n, bool on)
+{
+	_cleanup_error_ struct error *none = NULL;
+	_cleanup_close_ int s = control_socket(&none);
+
+	for (struct zone *z = n->zones; s >= 0 && z; z = z->next)
+		for (struct port *p = z->ports; p; p = p->next) {
+			_cleanup_error_ struct error *e = NULL;
+			struct ifreq r = { 0 };
+
+			if (!p->tap_index)
+				continue;
+			snprintf(r.ifr_name, IFNAMSIZ, "%s", p->tap);
+			if (on ? ioctl(s, SIOCSIFFLAGS, &r) < 0 : raise_link(s, p->tap, z->mtu, &e) < 0)
+				log_warn("%s: %s", p->node, e ? e->msg : strerror(errno));
+		}
+}
+
+bool kernel_in_use(const struct net *n)
+{
+	for (const struct zone *z = n->zones; z; z = z->next)
+		for (const struct port *p = z->ports; p; p = p->next)
+			if (p->tap && if_nametoindex(p->tap))
+				return true;
+	return false;
 }
 
 int kernel_clean(const char *dir, struct error **err)
@@ -319,10 +332,10 @@ int kernel_clean(const char *dir, struct error **err)
 	if (s < 0)
 		return -1;
 	drop_others(NULL, s, names);
-	table_name(dir, table);
+	kernel_table_name(dir, table);
 	/* It may not be there. */
 	if (file_exists(rules))
-		proc_run((const char *[]){ "nft", "delete", "table", "bridge", table, NULL }, NFT_MS, NULL, NULL, &none);
+		proc_run((const char *[]){ "nft", "delete", "table", "bridge", table, NULL }, PROGRAM_MS, NULL, NULL, &none);
 	return file_unlink(names, err) < 0 || file_unlink(rules, err) < 0 ? -1 : 0;
 }
 

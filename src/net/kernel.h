@@ -2,14 +2,16 @@
 /*
  * The other engine ("engine":"kernel" in net.json), for root: a zone is a bridge of the kernel's, a machine's NIC a tap in it, so that
  * frames among the machines of a zone go at the kernel's speed and not through this process. What crosses zones, and what gateways
- * answer, comes to it by a tap of its own in each bridge and is dealt with as ever. nftables keeps machines from sending as others.
- * There are no faults: those are links of this process, or netem where a kernel has it.
+ * answer, comes to it by a tap of its own in each bridge and is dealt with as ever. nftables keeps machines from sending as others, and
+ * cuts them off from one another; links that are not perfect are netem's, where a kernel has it; what goes by in a bridge is captured
+ * with packet sockets.
  *
  * Bridges and rules are named after DIR, so a killed process finds its own again. Taps of machines are QEMU's and go with it.
  */
 #ifndef CROFT_NET_KERNEL_H
 #define CROFT_NET_KERNEL_H
 
+#include "net/linkspec.h"
 #include "net/zone.h"
 
 /* "cb" and a hash of DIR and the zone's name; 15 bytes at most. */
@@ -18,8 +20,29 @@ void kernel_bridge_name(const struct zone *z, char ret[16]);
 int kernel_begin(struct net *n, struct error **err);
 /* Puts machines' taps that are there into their bridges. */
 void kernel_attach(struct net *n);
+/* Nothing passes machines' taps any more, or again. */
+void kernel_pause(struct net *n, bool on);
+/* Interfaces: of what a machine sends on its way through netem; the zone's own. Table of rules. */
+void kernel_ifb_name(const struct port *p, char ret[16]);
+void kernel_own_tap_name(const struct zone *z, char ret[16]);
+void kernel_table_name(const char *dir, char ret[32]);
+/* kernelrules.c: who may send as whom, and to whom: written anew, in one step. */
+int kernel_rules(const struct net *n, struct error **err);
+/* kernelshape.c: whether this kernel can do that to a link; ERR_STATE says what it can't, or lacks. */
+int kernel_can(const struct net *n, const struct link_spec *s, struct error **err);
+/* What tc wants to hear of it: "delay", "20000us", ... */
+void kernel_netem(const struct link_spec *s, struct strv *ret);
+/* Puts the settings of its node's links onto a port's tap. */
+int kernel_shape(struct port *p, struct error **err);
+/* Rules and links after a change of faults. */
+int kernel_faults(struct net *n, struct error **err);
+/* kernelwatch.c: while there are captures, what passes machines' taps is shown to them. */
+void kernel_watch(struct net *n);
+void kernel_watch_end(struct port *p);
 void kernel_send(struct zone *z, const uint8_t *frame, size_t len); /* into the zone's bridge */
 void kernel_zone_free(struct zone *z);				     /* its tap; the bridge stays */
+/* Whether a machine's tap is there. */
+bool kernel_in_use(const struct net *n);
 /* Takes all of DIR's away, whether the process runs or was killed. */
 int kernel_clean(const char *dir, struct error **err);
 /* Counters of a machine's tap: frames and bytes that it sent and was sent. */

@@ -22,6 +22,8 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#define CLAIM_MS 3000
+
 static bool ended;
 
 static void on_term(void *arg, int signo)
@@ -53,7 +55,8 @@ static int claim(const char *dir, int *lock, struct error **err)
 			    *pid_path = path_join(dir, "net.pid");
 	struct proc_id id;
 
-	*lock = file_lock(lock_path, true, 0, err);
+	/* One that was killed has it until all that it had open is closed. */
+	*lock = file_lock(lock_path, true, CLAIM_MS, err);
 	if (*lock < 0 || proc_id_of(getpid(), &id, err) < 0)
 		return -1;
 	return proc_id_write(pid_path, &id, err);
@@ -141,9 +144,16 @@ static bool wanted_again(const char *dir)
 	return true;
 }
 
+/* In one line, which net_start reads. */
+static void say_error(const struct error *e)
+{
+	printf("%s%s%s\n", e->msg, e->hint ? "; " : "", e->hint ? e->hint : "");
+}
+
 int main(int argc, char **argv)
 {
 	_cleanup_error_ struct error *e = NULL;
+	_cleanup_error_ struct error *none = NULL;
 	_cleanup_close_ int lock = -1;
 	_cleanup_free_ char *pid_path = NULL;
 	struct net n = { 0 };
@@ -170,12 +180,15 @@ int main(int argc, char **argv)
 	if (again && !wanted_again(n.dir))
 		return 0;
 	if (claim(n.dir, &lock, &e) < 0) {
-		puts(e->msg);
+		say_error(e);
 		return (int)e->cls;
 	}
 	rc = serve(&n, &e);
 	if (rc < 0)
-		puts(e->msg);
+		say_error(e);
+	/* Else nobody would; where machines run what there is serves them. */
+	if (rc < 0 && n.kernel && !kernel_in_use(&n) && kernel_clean(n.dir, &none) < 0)
+		log_warn("%s", none->msg);
 	forwards_clear(&n);
 	net_clear(&n);
 	services_free(&n);

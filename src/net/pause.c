@@ -6,6 +6,7 @@
  * forgets all that is held or half sent in either direction, by connecting anew, and goes on. "attach" resumes too.
  */
 #include "net/faults.h"
+#include "net/kernel.h"
 
 #include <linux/sockios.h>
 #include <string.h>
@@ -28,7 +29,14 @@ static uint64_t unread(const struct net *n)
 
 static json_t *pause_begin(struct net *n)
 {
+	bool first = !n->paused;
+
 	n->paused = true;
+	if (n->kernel) {
+		/* What QEMU has not read of a tap by then it reads at once; it is given the time until the next question. */
+		kernel_pause(n, true);
+		return json_pack("{s:b, s:i}", "ok", 1, "unread", (int)first);
+	}
 	/* A frame that is half written is lost with its connection; the rest of the ring must not follow it now. */
 	for (struct zone *z = n->zones; z; z = z->next)
 		for (struct port *p = z->ports; p; p = p->next)
@@ -43,6 +51,8 @@ void pause_end(struct net *n)
 {
 	if (!n->paused)
 		return;
+	if (n->kernel)
+		kernel_pause(n, false);
 	for (struct zone *z = n->zones; z; z = z->next)
 		for (struct port *p = z->ports; p; p = p->next) {
 			for (int dir = 0; dir < 2; dir++)

@@ -174,7 +174,7 @@ void port_write(struct port *p, const uint8_t *frame, size_t len)
 {
 	uint8_t head[4];
 
-	if (p->zone->net->captures)
+	if (p->zone->net->captures && !p->tap)
 		capture_frame(p->zone->net, p, CAPTURE_TO, frame, len, NULL);
 	if (p->kind != PORT_MACHINE) {
 		p->tx_frames++;
@@ -320,6 +320,7 @@ void port_connect(struct port *p)
 void port_free(struct port *p)
 {
 	port_disconnect(p);
+	kernel_watch_end(p);
 	faults_port_gone(p);
 	strv_free(&p->names);
 	free(p->node);

@@ -76,7 +76,8 @@ void zone_input(struct zone *z, struct port *from, const uint8_t *f, size_t len)
 			capture_frame(z->net, from, CAPTURE_FROM, f, len, "dropped: not the machine's own address");
 		return;
 	}
-	if (z->net->captures)
+	/* Of a tap it has been seen already, see kernelwatch.c. */
+	if (z->net->captures && !from->tap)
 		capture_frame(z->net, from, CAPTURE_FROM, f, len, NULL);
 	/* What a router leads on stays that of the machine that sent it. */
 	if (!was)
