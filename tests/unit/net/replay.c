@@ -7,6 +7,7 @@
 #include "base/loop.h"
 #include "base/path.h"
 #include "net/faults.h"
+#include "net/ip.h"
 
 #include <sys/socket.h>
 
@@ -59,9 +60,10 @@ static struct port *port_named(struct net *n, int i)
 	char name[8];
 
 	snprintf(name, sizeof(name), "n%d", i);
-	for (struct port *p = n->zones->ports; p; p = p->next)
-		if (!strcmp(p->node, name))
-			return p;
+	for (struct zone *z = n->zones; z; z = z->next)
+		for (struct port *p = z->ports; p; p = p->next)
+			if (!strcmp(p->node, name))
+				return p;
 	return NULL;
 }
 
@@ -204,11 +206,67 @@ static void nothing_is_allocated_on_the_way(void **state)
 	close_world(&w);
 }
 
+/* n0 and n1 at home behind NAT, n2 and n3 outside. */
+static void put_homes(const char *dir)
+{
+	_cleanup_buf_ struct buf b = BUF_INIT;
+	_cleanup_free_ char *path = path_join(dir, "net.json");
+	struct error *e = NULL;
+
+	buf_adds(&b, "{\"group\":\"g\",\"zones\":[{\"name\":\"wan\",\"prefix\":\"10.2.0.0/24\",\"gateway\":\"10.2.0.1\",\"domain\":\"g.croft\"},"
+		     "{\"name\":\"home\",\"prefix\":\"10.1.0.0/24\",\"gateway\":\"10.1.0.1\",\"domain\":\"g.croft\",\"router\":{\"to\":\"wan\","
+		     "\"address\":\"10.2.0.9\",\"nat\":{}}}],\"ports\":[");
+	for (int i = 0; i < MACHINES; i++)
+		buf_addf(&b,
+			"%s{\"node\":\"n%d\",\"zone\":\"%s\",\"mac\":\"52:54:00:00:00:0%d\",\"address\":\"10.%d.0.1%d\",\"names\":[\"n%d\"],"
+			"\"socket\":\"/nowhere\"}",
+			i ? "," : "", i, i < 2 ? "home" : "wan", i + 1, i < 2 ? 1 : 2, i, i);
+	buf_adds(&b, "],\"links\":[{\"node\":\"n0\",\"out\":{\"delay\":\"3ms\"}}]}");
+	assert_ok(file_write(path, b.data, b.len, 0600, &e), e);
+}
+
+/* A datagram of n0's from its port `port` to n2, by its gateway. */
+static void send_home(struct world *w, uint16_t port)
+{
+	uint8_t f[ETH_BYTES + IP4_BYTES + UDP_BYTES + 100] = { 0x52, 0x55, 10, 1, 0, 1, 0x52, 0x54, 0, 0, 0, 1 }, *udp = f + ETH_BYTES + IP4_BYTES;
+	struct port *p = port_named(&w->net, 0);
+
+	put16(f + 12, ETHERTYPE_IPV4);
+	ip4_header(f + ETH_BYTES, IPPROTO_UDP, 0x0a01000a, 0x0a02000c, UDP_BYTES + 100);
+	put16(udp, port);
+	put16(udp + 2, 7);
+	put16(udp + 4, UDP_BYTES + 100);
+	zone_input(p->zone, p, f, sizeof(f));
+}
+
+static void nothing_is_allocated_through_nat(void **state)
+{
+	static struct world w;
+
+	put_homes(*state);
+	open_world(&w, *state);
+	allocations = 0;
+	for (unsigned i = 0; i < 2000; i++) {
+		links_enter(w.net.faults->links, 1000000 * (uint64_t)(i + 1));
+		send_home(&w, (uint16_t)(2000 + i));
+		links_leave(w.net.faults->links);
+		if (i % 16 == 0)
+			drain(&w);
+	}
+	links_run(w.net.faults->links, UINT64_MAX - 1);
+	drain(&w);
+	/* They came to n2, each of a flow of its own. */
+	assert_int_equal(w.bytes[2], 2000 * (4 + ETH_BYTES + IP4_BYTES + UDP_BYTES + 100));
+	assert_int_equal(allocations, 0);
+	close_world(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_replayed_run_gives_the_same_bytes, test_dir_setup, test_dir_teardown),
 		cmocka_unit_test_setup_teardown(nothing_is_allocated_on_the_way, test_dir_setup, test_dir_teardown),
+		cmocka_unit_test_setup_teardown(nothing_is_allocated_through_nat, test_dir_setup, test_dir_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
