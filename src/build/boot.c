@@ -70,7 +70,7 @@ static int fail(const char *text, const char *at, struct error **err, const char
 static size_t rune(const char *s, uint32_t *c)
 {
 	const unsigned char *u = (const unsigned char *)s;
-	size_t n = u[0] < 0x80 ? 1 : u[0] >= 0xc2 && u[0] < 0xe0 ? 2 : u[0] >= 0xe0 && u[0] < 0xf0 ? 3 : u[0] >= 0xf0 && u[0] < 0xf5 ? 4 : 0;
+	size_t n = !u[0] ? 0 : u[0] < 0x80 ? 1 : u[0] >= 0xc2 && u[0] < 0xe0 ? 2 : u[0] >= 0xe0 && u[0] < 0xf0 ? 3 : u[0] >= 0xf0 && u[0] < 0xf5 ? 4 : 0;
 
 	*c = n == 1 ? u[0] : n ? u[0] & (0x7fu >> n) : 0;
 	for (size_t i = 1; i < n; i++) {

@@ -20,6 +20,7 @@
 
 #define IMG_MS 3600000
 #define KEEP_OTHERS 8
+#define TURN_NS 200000000ll
 
 static char *snap_name(const char *key)
 {
@@ -84,6 +85,16 @@ int box_hold(struct build *b, struct error **err)
 	_cleanup_free_ char *path = path_join(v->dir, "lock");
 
 	v->lock = file_lock(path, true, 0, err);
+	/* a template may have several builds that begin alike, and they share their states */
+	if (v->lock < 0 && (*err)->cls == ERR_STATE && b->t->nbuilders > 1) {
+		ui_say(b->ui, b->name, "Waiting for a build that starts from the same...");
+		while (v->lock < 0 && (*err)->cls == ERR_STATE) {
+			error_clear(err);
+			if (build_sleep(TURN_NS, err) < 0)
+				return -1;
+			v->lock = file_lock(path, true, 0, err);
+		}
+	}
 	if (v->lock >= 0)
 		return 0;
 	error_wrap(err, "another build of the same template");

@@ -14,7 +14,7 @@
 
 #define FILE_NAME "recipe.yaml"
 
-const char *const stage_names[STAGES] = { "pre", "configure", "make", "test", "install", "post" };
+const char *const stage_names[STAGES + 1] = { "pre", "configure", "make", "test", "install", "post" };
 /* How most packages are built; pre, test and post have nothing by default. */
 static const char *const defaults[STAGES] = { [STAGE_CONFIGURE] = "./configure --prefix=/usr", [STAGE_MAKE] = "make -j$JOBS",
 	[STAGE_INSTALL] = "make install" };

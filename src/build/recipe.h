@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 enum stage { STAGE_PRE, STAGE_CONFIGURE, STAGE_MAKE, STAGE_TEST, STAGE_INSTALL, STAGE_POST, STAGES };
-extern const char *const stage_names[STAGES];
+extern const char *const stage_names[STAGES + 1]; /* NULL-terminated */
 
 struct recipe_step {
 	char *id;	/* "binutils-2.40", of the table */

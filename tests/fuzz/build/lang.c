@@ -10,6 +10,7 @@
 #include "image/export/changes.h"
 
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
@@ -39,18 +40,18 @@ static void boot(const char *text)
 static void times(const char *text)
 {
 	_cleanup_error_ struct error *e = NULL;
-	_cleanup_free_ char *time = go_time_format(1615107906, 250000000, text);
 	int64_t ns;
 
+	free(go_time_format(1615107906, 250000000, text));
 	go_duration("x", text, &ns, &e);
 }
 
 static void checksum(const char *text)
 {
 	_cleanup_error_ struct error *e = NULL;
-	_cleanup_free_ char *found = iso_checksum_find(text, "x.iso");
 	const char *type, *hex;
 
+	free(iso_checksum_find(text, "x.iso"));
 	iso_checksum_parse(text, &type, &hex, &e);
 }
 
