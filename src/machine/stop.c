@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #define KILL_MS 20000
+#define START_LOOK_MS 10
 #define ASK_MS 5000
 #define ARGV_MAX (4u << 20)
 
@@ -82,6 +83,19 @@ void machine_kill_unseen(const struct machine *m)
 		log_warn("machine %s: process %d does not end", m->name, (int)pid);
 }
 
+/* QEMU, also one that its helper is about to start: a kill just after a start must not miss it. */
+static bool await_qemu(const struct machine *m, struct proc_id *id)
+{
+	uint64_t end = loop_now() + (uint64_t)KILL_MS * 1000000;
+
+	while (!machine_qemu(m, id)) {
+		if (!machine_helper(m, id) || loop_now() >= end)
+			return machine_qemu(m, id);
+		poll(NULL, 0, START_LOOK_MS);
+	}
+	return true;
+}
+
 int machine_kill(struct machine *m, struct error **err)
 {
 	_cleanup_free_ char *mark = machine_path(m, "run/killed"), *run = machine_path(m, "run");
@@ -90,7 +104,7 @@ int machine_kill(struct machine *m, struct error **err)
 	if (!file_is_dir(run))
 		return 0;
 	machine_kill_unseen(m);
-	if (machine_qemu(m, &id)) {
+	if (await_qemu(m, &id)) {
 		/* First the note that this end was wanted, then the end. */
 		if (file_write(mark, "", 0, 0600, err) < 0)
 			return -1;
@@ -102,6 +116,7 @@ int machine_kill(struct machine *m, struct error **err)
 			kill_id(&id);
 		if (!machine_wait_end(m, KILL_MS))
 			return error_set(err, ERR_TIMEOUT, "machine %s: QEMU cannot be killed (process %d)", m->name, (int)id.pid);
+		machine_kill_unseen(m);
 	}
 	return 0;
 }

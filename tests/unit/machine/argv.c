@@ -78,6 +78,29 @@ static void all_parts_are_there(void **state)
 			fail_msg("'%s' is not in\n%s", parts[i], text);
 }
 
+static void initramfs_apart_from_a_tpm(void **state)
+{
+	_cleanup_machine_ struct machine *m = machine_new("g/m");
+	_cleanup_strv_ struct strv argv = STRV_INIT;
+	struct error *e = NULL;
+	char *text;
+
+	m->def.tpm = true;
+	text = argv_text(m);
+	assert_null(strstr(text, "\n-initrd\n"));
+	/* 300M: 16 MiB below the end, in a whole MiB of its own */
+	assert_non_null(strstr(text, "/initrd,addr=0x11b00000,force-raw=on\n"));
+	assert_non_null(strstr(text, " extra, one initrdmem=0x11b00000,1 memmap=0x100000$0x11b00000\n"));
+	free(text);
+	/* not above what every board has below 4 GiB */
+	m->def.memory = 8ull << 30;
+	text = argv_text(m);
+	assert_non_null(strstr(text, " initrdmem=0x7ef00000,1 "));
+	free(text);
+	m->def.memory = 100 << 20;
+	assert_err(machine_qemu_argv(m, "tcg", &argv, &e), e, ERR_USAGE, "beside a TPM");
+}
+
 static void missing_images_are_errors(void **state)
 {
 	_cleanup_machine_ struct machine *m = machine_new("g/m");
@@ -94,6 +117,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(all_parts_are_there),
+		cmocka_unit_test(initramfs_apart_from_a_tpm),
 		cmocka_unit_test(missing_images_are_errors),
 	};
 
