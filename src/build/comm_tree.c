@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The communicator of roots that are built without a machine: programs run in the root itself. */
 #include "build/tree.h"
+#include "guest/tarup.h"
 
 #include "base/cleanup.h"
 #include "base/file.h"
@@ -50,12 +51,15 @@ static int upload(struct comm *c, const char *src, const char *dst, int mode, st
 /* Host's tar on one end, the root's on the other. */
 static int upload_tree(struct comm *c, const char *src, const char *dst, struct error **err)
 {
-	const char *argv[] = { "tar", "--create", "--file=-", "--directory", src, ".", NULL };
-	struct proc_opts o = { .argv = argv, .out = PROC_PIPE, .err = PROC_INHERIT };
+	struct proc_opts o = { .out = PROC_PIPE, .err = PROC_INHERIT };
+	_cleanup_strv_ struct strv argv = STRV_INIT;
 	_cleanup_proc_ struct proc p = PROC_INIT;
 	struct tree_exec x = TREE_EXEC_INIT;
 	int st, rc;
 
+	if (tarup_argv(src, &argv, err) < 0)
+		return -1;
+	o.argv = (const char *const *)argv.v;
 	if (proc_spawn(&o, &p, err) < 0)
 		return -1;
 	x.argv = (const char *const[]){ "/bin/sh", "-c", "mkdir -p \"$1\" && tar -xof - -C \"$1\"", "sh", dst, NULL };
