@@ -7,7 +7,7 @@
 
 /* root.c: finds the disk with serial croft-root, makes it the upper layer of /. 0: done or no disk. */
 int root_switch(void);
-/* Makes the file system as big as its disk; takes a while, so it is done when commands can be served already. */
+/* Makes the file system as big as its disk; takes a while (0.2 s under emulation), so it is done when commands have been served for some time. */
 void root_grow(void);
 
 /* modules.c: /etc/croft/modules, groups divided by lines "--"; after "?PATTERN" only where a device's modalias matches. */
@@ -18,7 +18,7 @@ struct modules {
 void modules_open(struct modules *m);
 /* Loads the next module. 1: one was handled; 0: end of this group; -1: end of the list. */
 int modules_step(struct modules *m);
-/* Grows the root, then loads the rest, in a child process. */
+/* Loads the rest in a child process, which then, some time later, grows the root. */
 void modules_background(struct modules *m);
 
 /* config.c: what the kernel command line says. */
