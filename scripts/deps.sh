@@ -27,7 +27,7 @@ packer
 [ -z "$tests" ] || packages="$packages grub-common grub-pc-bin zstd openssl swtpm"
 
 # Peers. Debian's runit is a supervisor like the others here; the init system that uses it would be runit-init.
-[ "${1:-}" != --bench ] || packages="$packages runit s6 supervisor zstd pigz restic casync borgbackup"
+[ "${1:-}" != --bench ] || packages="$packages runit s6 supervisor zstd pigz restic casync borgbackup libguestfs-tools linux-image-cloud-amd64"
 
 if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
 	if command -v meson >/dev/null && command -v qemu-img >/dev/null; then
