@@ -121,7 +121,7 @@ static bool descends(pid_t pid)
 
 static void poll_pidfile(struct unit *u, const char *path)
 {
-	_cleanup_buf_ struct buf text = BUF_INIT, job = BUF_INIT;
+	_cleanup_buf_ struct buf text = BUF_INIT;
 	_cleanup_error_ struct error *e = NULL;
 	uint64_t start;
 	char *end;
