@@ -12,7 +12,7 @@ conf/shellvars store/layers store/trees pm/core pm/stream pm/model guest/frames 
 qemu/keys qemu/devices net/answers net/faults net/guard net/ip6 net/links net/proxies net/scenarios net/replay
 image/sources image/archives machine/def machine/mux group/load group/zones group/testfile group/apps group/links cli/args'
 
-# unit DIR [NAME [OPTION...]]: NAME is that of the log
+# unit DIR [NAME [OPTION...]]: NAME is what meson adds to the name of the log: that of a wrapper, or nothing
 unit() {
 	local dir=$1 log=$1/meson-logs/testlog${2:+-$2}.json p f
 	shift 2>/dev/null; shift 2>/dev/null
@@ -58,7 +58,7 @@ system() {
 while [ $# -gt 1 ]; do
 	case $1 in
 	--unit) unit "$2" ;;
-	--thread) unit "$2" thread store/gate store/paths store/copies store/sets ;;
+	--thread) unit "$2" "" store/gate store/paths store/copies store/sets ;;
 	--valgrind) valgrind "$2" ;;
 	--system) system "$2" ;;
 	*) echo "check: unknown argument $1" >&2; exit 2 ;;
