@@ -197,7 +197,7 @@ int cli_main(int argc, char **argv)
 	else if (a.cmd)
 		return finish_output(run(&a));
 	else {
-		help_program(stderr);
+		help_overview(stderr);
 		return ERR_USAGE;
 	}
 	return finish_output(0);

@@ -40,7 +40,10 @@ bool path_word_is_any(const char *path, size_t i);
 size_t path_words(const char *path);
 char *path_word(const char *path, size_t i);
 
-/* Help of the whole program, of all commands below a prefix of words, or of one command; to `f`. */
+/*
+ * Help to `f`: what fits on one screen and tells where to begin; all commands; those below a prefix of words; one command.
+ */
+void help_overview(FILE *f);
 void help_program(FILE *f);
 void help_prefix(FILE *f, const char *const *words, size_t n);
 void help_command(FILE *f, const struct command *c);

@@ -149,14 +149,55 @@ void help_prefix(FILE *f, const char *const *words, size_t n)
 	}
 }
 
+/* What the commands with a first word in common are about, in the order of `commands`. */
+static const struct {
+	const char *noun, *summary;
+} areas[] = {
+	{ "vm", "Machines: create, start, reach inside, snapshot, back up, repair" },
+	{ "job", "Repair and set up disks by programs in the rescue system" },
+	{ "image", "Disk images: make, build from templates, convert, export" },
+	{ "store", "Deduplicated, verified storage; what backups are kept in" },
+	{ "group", "Machines that belong together: up, apps, snapshots, tests, forks" },
+	{ "ops", "Operations on several machines that did not end well" },
+	{ "net", "A group's network: faults, captures, forwards, names" },
+	{ "config", "Settings, and where each comes from" },
+};
+
+static void print_head(FILE *f)
+{
+	fputs("Usage: croft [GLOBAL OPTION]... COMMAND [OPTION]... [ARG]...\n\n"
+	      "croft builds, boots, connects and deploys machines.\n",
+		f);
+}
+
+void help_overview(FILE *f)
+{
+	print_head(f);
+	fputs("\nA first machine:\n"
+	      "  croft image make tiny                     a small guest that is up in seconds\n"
+	      "  croft vm create t1 --image tiny\n"
+	      "  croft vm start t1 --wait\n"
+	      "  croft vm shell t1\n"
+	      "\nCommands about:\n",
+		f);
+	for (size_t i = 0; i < ARRAY_SIZE(areas); i++)
+		if (help_has_prefix(&areas[i].noun, 1)) /* a croft without the store has no commands about it */
+			print_two(f, areas[i].noun, areas[i].summary, 10);
+	fputs("\nCommands of one word:\n", f);
+	for (const struct command *const *c = commands; *c; c++)
+		if (path_words((*c)->path) == 1)
+			print_two(f, (*c)->path, (*c)->summary, 10);
+	fputs("\n`croft help vm` lists the commands about machines, `croft help` all of them;\n"
+	      "`croft vm create --help` tells about one.\n",
+		f);
+}
+
 void help_program(FILE *f)
 {
 	const char *noun = "";
 	size_t len = 0;
 
-	fputs("Usage: croft [GLOBAL OPTION]... COMMAND [OPTION]... [ARG]...\n\n"
-	      "croft builds, boots and connects machines.\n",
-		f);
+	print_head(f);
 	for (const struct command *const *c = commands; *c; c++) {
 		if (strcspn((*c)->path, " ") != len || strncmp((*c)->path, noun, len)) {
 			const char *sp = strchr((*c)->path, ' ');
