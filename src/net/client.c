@@ -217,6 +217,8 @@ int net_start(const char *dir, struct error **err)
 	_cleanup_proc_ struct proc p = PROC_INIT;
 	_cleanup_buf_ struct buf b = BUF_INIT;
 	_cleanup_close_ int log = -1;
+	_cleanup_error_ struct error *e = NULL;
+	int status;
 
 	if (answers(dir))
 		return 0;
@@ -237,7 +239,10 @@ int net_start(const char *dir, struct error **err)
 	/* Another was started meanwhile, by pm or by somebody else. */
 	if (answers(dir))
 		return 0;
-	return error_set(err, ERR_FAILED, "the group's network does not start: %s", b.data);
+	/* Its exit status is the error's class. */
+	if (proc_wait(&p, REQUEST_MS, &status, &e) < 0 || !WIFEXITED(status) || WEXITSTATUS(status) < ERR_FAILED)
+		status = 0;
+	return error_set(err, status ? (enum error_class)WEXITSTATUS(status) : ERR_FAILED, "the group's network does not start: %s", b.data);
 }
 
 /* Bridges and rules of the kernel engine, see kernel.h; this program knows nothing of them but where they are written down. */

@@ -275,11 +275,11 @@ static int load_lists(struct net *n, const json_t *root, struct error **err)
 }
 
 /* Whether the kernel can do to its links what is asked of them. */
-static int links_possible(const struct net *n, struct error **err)
+static int links_possible(struct net *n, struct error **err)
 {
 	for (size_t i = 0; i < n->faults->n; i++)
 		for (int dir = 0; dir < 2; dir++)
-			if (n->faults->all[i].there && kernel_can(n, &n->faults->all[i].now[dir], err) < 0)
+			if (n->faults->all[i].there && kernel_can(n, faults_port(n->faults, &n->faults->all[i]), &n->faults->all[i].now[dir], err) < 0)
 				return error_wrap(err, "link of %s", n->faults->all[i].node);
 	return 0;
 }

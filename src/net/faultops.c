@@ -146,7 +146,7 @@ static json_t *op_link(struct faults *f, const json_t *request, struct error **e
 			found++;
 			for (int dir = 0; changes && dir < 2; dir++)
 				if (wants_direction(request, dir) && (change(&copy.now[dir], &l->base[dir], request, err) < 0 ||
-								    (f->net->kernel && kernel_can(f->net, &copy.now[dir], err) < 0)))
+								    (f->net->kernel && kernel_can(f->net, faults_port(f, l), &copy.now[dir], err) < 0)))
 					return NULL;
 			if (pass && changes && !dry(request)) {
 				*l = copy;
@@ -253,6 +253,8 @@ static json_t *op_seed(struct faults *f, const json_t *request, struct error **e
 		return json_pack("{s:b}", "ok", 1);
 	faults_reseed(f, (uint64_t)json_integer_value(seed));
 	note(f, "seed %llu", (unsigned long long)f->seed);
+	if (f->net->kernel && kernel_faults(f->net, err) < 0)
+		return NULL;
 	if (faults_save(f, err) < 0)
 		return NULL;
 	return json_pack("{s:b, s:I}", "ok", 1, "seed", (json_int_t)f->seed);

@@ -57,6 +57,15 @@ struct fault_link *faults_find(struct faults *f, const char *node, const char *z
 	return NULL;
 }
 
+const struct port *faults_port(const struct faults *f, const struct fault_link *l)
+{
+	for (const struct zone *z = f->net->zones; z; z = z->next)
+		for (const struct port *p = strcmp(z->name, l->zone) ? NULL : z->ports; p; p = p->next)
+			if (!strcmp(p->node, l->node))
+				return p;
+	return NULL;
+}
+
 static struct fault_link *find_or_add(struct faults *f, const char *node, const char *zone)
 {
 	struct fault_link *l = faults_find(f, node, zone);

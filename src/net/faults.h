@@ -61,6 +61,8 @@ json_t *faults_spec_json(const struct link_spec *spec);
 
 /* Puts the settings onto the ports. */
 void faults_apply(struct faults *f);
+/* Its port; NULL: it is not there. */
+const struct port *faults_port(const struct faults *f, const struct fault_link *l);
 struct fault_link *faults_find(struct faults *f, const char *node, const char *zone);
 /* The node of that name or one that DNS knows it by; ERR_NOT_FOUND with the nearest. */
 const char *faults_node_named(const struct faults *f, const char *name, struct error **err);

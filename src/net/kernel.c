@@ -263,6 +263,7 @@ int kernel_begin(struct net *n, struct error **err)
 	for (struct zone *z = n->zones; z; z = z->next)
 		if (make_bridge(s, z, err) < 0 || (!z->tap && open_tap(z, s, err) < 0))
 			return -1;
+	kernel_flap(n);
 	return kernel_rules(n, err);
 }
 
@@ -287,7 +288,7 @@ void kernel_attach(struct net *n)
 			log_info("%s: %s", p->node, index ? "connected" : "its machine has gone");
 			p->tap_index = index;
 			/* It is another one than before. */
-			p->shaped[FAULT_OUT] = p->shaped[FAULT_IN] = false;
+			kernel_unshaped(p);
 			kernel_watch_end(p);
 			if (index && kernel_shape(p, &e) < 0)
 				log_warn("%s: %s", p->node, e->msg);

@@ -28,10 +28,24 @@ void kernel_own_tap_name(const struct zone *z, char ret[16]);
 void kernel_table_name(const char *dir, char ret[32]);
 /* kernelrules.c: who may send as whom, and to whom: written anew, in one step. */
 int kernel_rules(const struct net *n, struct error **err);
-/* kernelshape.c: whether this kernel can do that to a link; ERR_STATE says what it can't, or lacks. */
-int kernel_can(const struct net *n, const struct link_spec *s, struct error **err);
-/* What tc wants to hear of it: "delay", "20000us", ... */
-void kernel_netem(const struct link_spec *s, struct strv *ret);
+/* By directions (FAULT_OUT, FAULT_IN): its sets of the taps that send nothing, and are sent nothing. */
+extern const char *const kernel_down_sets[2];
+/* kernelflap.c: whether a flapping link is down just now; begins and ends what the settings say of flapping. */
+bool kernel_flap_down(const struct port *p, int dir);
+void kernel_flap(struct net *n);
+/* kernelshape.c: whether this kernel can do that to a node's NIC; ERR_STATE says what it lacks. */
+int kernel_can(struct net *n, const struct port *p, const struct link_spec *s, struct error **err);
+/* Whether its netem takes a seed, so that the same one has the same faults. */
+bool kernel_seeds(struct net *n);
+/* A port's tap is another one, or none: nothing is on it. */
+void kernel_unshaped(struct port *p);
+/* What tc wants to hear of it: "delay", "20000us", ...; seed 0: the kernel's netem knows none. */
+void kernel_netem(const struct link_spec *s, uint64_t seed, struct strv *ret);
+/* The commands that put it onto an interface, a list each. */
+void kernel_shape_commands(const char *dev, const struct link_spec *s, uint64_t seed, struct strv *netem, struct strv *mtu);
+/* The two distributions that tc has not, or has another: a file for it, tc-netem(8). NULL: it has that one. */
+const char *kernel_distribution(enum jitter_kind kind);
+void kernel_distribution_table(enum jitter_kind kind, struct buf *ret);
 /* Puts the settings of its node's links onto a port's tap. */
 int kernel_shape(struct port *p, struct error **err);
 /* Rules and links after a change of faults. */

@@ -128,13 +128,23 @@ static void port_rules(const struct port *p, struct buf *b)
 	ipv6_rules(p, b);
 }
 
-/* What neither leaves nor enters because a link is down, and who does not hear whom. What crosses zones is croft-net's to cut. */
+/* Names of taps whose links are down in that direction, for good or just now: kernelflap.c changes the sets alone. */
+const char *const kernel_down_sets[2] = { [FAULT_OUT] = "mute", [FAULT_IN] = "deaf" };
+
+static void down_elements(const struct net *n, const char *table, struct buf *b)
+{
+	for (int dir = 0; dir < 2; dir++) {
+		buf_addf(b, "flush set bridge %s %s\n", table, kernel_down_sets[dir]);
+		for (const struct zone *z = n->zones; z; z = z->next)
+			for (const struct port *p = z->ports; p; p = p->next)
+				if (p->tap && (link_of(n, p, dir)->down || kernel_flap_down(p, dir)))
+					buf_addf(b, "add element bridge %s %s { \"%s\" }\n", table, kernel_down_sets[dir], p->tap);
+	}
+}
+
+/* Who does not hear whom. What crosses zones is croft-net's to cut. */
 static void cut_rules(const struct net *n, const struct port *p, struct buf *b)
 {
-	if (link_of(n, p, FAULT_IN)->down)
-		buf_addf(b, " oifname \"%s\" drop\n", p->tap);
-	if (link_of(n, p, FAULT_OUT)->down)
-		buf_addf(b, " iifname \"%s\" drop\n", p->tap);
 	for (const struct port *q = p->zone->ports; p->id && q; q = q->next)
 		if (q != p && q->tap && q->id && faults_is_cut(n->faults, p->id, q->id))
 			buf_addf(b, " iifname \"%s\" oifname \"%s\" drop\n", q->tap, p->tap);
@@ -146,7 +156,7 @@ static void rules(const struct net *n, struct buf *b)
 	for (const struct zone *z = n->zones; z; z = z->next)
 		for (const struct port *p = z->ports; p; p = p->next)
 			port_rules(p, b);
-	buf_adds(b, "}\nchain between {\n");
+	buf_adds(b, "}\nchain between {\n oifname @deaf drop\n iifname @mute drop\n");
 	for (const struct zone *z = n->zones; z; z = z->next)
 		for (const struct port *p = z->ports; p; p = p->next)
 			if (p->tap)
@@ -165,12 +175,14 @@ int kernel_rules(const struct net *n, struct error **err)
 	buf_addf(&b,
 		"table bridge %s {\n set owned { type ipv6_addr; size 65535; flags dynamic,timeout; timeout 1d; }\n"
 		" set owner { type ipv6_addr . ether_addr; size 65535; flags dynamic,timeout; timeout 1d; }\n"
+		" set deaf { type ifname; }\n set mute { type ifname; }\n"
 		" set fixed { type ipv6_addr; }\n set fixed_owner { type ipv6_addr . ether_addr; }\n set fixed_bits { typeof @th,64,128; }\n"
 		" chain from_machines { type filter hook prerouting priority -300; policy accept; }\n"
 		" chain between { type filter hook forward priority -300; policy accept; }\n}\n"
 		"flush chain bridge %s from_machines\nflush chain bridge %s between\n",
 		table, table, table);
 	fixed_elements(n, table, &b);
+	down_elements(n, table, &b);
 	buf_addf(&b, "table bridge %s {\n", table);
 	rules(n, &b);
 	buf_adds(&b, "}\n");

@@ -321,6 +321,7 @@ void port_free(struct port *p)
 {
 	port_disconnect(p);
 	kernel_watch_end(p);
+	kernel_unshaped(p);
 	faults_port_gone(p);
 	strv_free(&p->names);
 	free(p->node);

@@ -29,6 +29,7 @@ struct zone;
 struct capture;
 struct faults;
 struct link;
+struct link_spec;
 struct outside;
 struct resolver;
 struct forward;
@@ -52,7 +53,10 @@ struct port {
 	char *node, *socket; /* socket: of a machine's alone */
 	char *tap;	     /* kernel.c: its interface, NULL: the engine is this process */
 	unsigned tap_index;  /* 0: not there */
-	bool shaped[2];	     /* kernelshape.c: by directions */
+	struct link_spec *shaped[2]; /* kernelshape.c: by directions, what is on its tap; NULL: nothing */
+	uint64_t shaped_seed[2];
+	uint64_t flap[2][3]; /* kernelflap.c: every, for, since; all 0: it does not */
+	bool flap_down[2];
 	int watch_fd;	     /* kernelwatch.c; 0: none */
 	struct loop_src *watch;
 	struct strv names; /* that DNS knows it by, the first also in reverse */
@@ -137,6 +141,8 @@ struct net {
 	struct records records;
 	bool log_names; /* each question that a machine asks */
 	bool kernel;	 /* the engine, see kernel.h */
+	bool netem_seeds; /* kernelshape.c */
+	struct loop_src *flaps; /* kernelflap.c; NULL until a link flaps */
 	bool paused;	 /* pause.c */
 	uint32_t origin; /* id of the node whose frame is on its way; 0: none's */
 	struct loop_src *retry; /* runs only while a port is not connected */
