@@ -153,8 +153,8 @@ static bool admitted(const struct router *r, const uint8_t *h, size_t n)
 	if (!r->filter6)
 		return true;
 	if (h[6] == IPPROTO_ICMPV6 && n >= IP6_BYTES + 8 && h[IP6_BYTES] >= 1 && h[IP6_BYTES] <= 4)
-		return filter6_flow(h + IP6_BYTES + 8, n - IP6_BYTES - 8, true, &flow) && filter6_in(r->filter6, &flow, loop_now());
-	return filter6_flow(h, n, false, &flow) && filter6_in(r->filter6, &flow, loop_now());
+		return filter6_flow(h + IP6_BYTES + 8, n - IP6_BYTES - 8, true, &flow) && filter6_in(r->filter6, &flow, net_now(r->inside->net));
+	return filter6_flow(h, n, false, &flow) && filter6_in(r->filter6, &flow, net_now(r->inside->net));
 }
 
 /* An address of the group that no router leads to is not looked for in the host's network. */
@@ -233,7 +233,7 @@ static void lead_on(struct port *self, const uint8_t *mac, uint8_t *frame, size_
 		return;
 	}
 	if (out && r->filter6 && filter6_flow(h, n, true, &flow))
-		filter6_out(r->filter6, &flow, loop_now(), life(r, flow.proto));
+		filter6_out(r->filter6, &flow, net_now(r->inside->net), life(r, flow.proto));
 	h[7]--;
 	if (!lead(from, frame, n)) {
 		h[7]++;

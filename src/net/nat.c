@@ -9,7 +9,6 @@ enum { ECHO_REPLY = 0, UNREACHABLE = 3, QUENCH = 4, ECHO = 8, TIME_EXCEEDED = 11
 enum { FIN = 1, SYN = 2, RST = 4 };
 /* State of a TCP flow: what has been seen from which side. */
 enum { SEEN_OUT = 1, SEEN_IN = 2, FIN_OUT = 4, FIN_IN = 8, ENDED = 16 };
-#define EXPIRE_EACH 8 /* ended flows taken away with each packet */
 
 const char *const nat_result_names[NAT_RESULTS] = { "ok", "no mapping", "filtered", "table full", "no port", "broken", "unsupported" };
 
@@ -32,19 +31,9 @@ void nat_stats(const struct nat *n, struct nat_stats *r)
 	memcpy(r->results, n->results, sizeof(r->results));
 }
 
-static void expire(struct nat *n, uint64_t now, unsigned at_most)
+static void expire_statics(struct nat *n, uint64_t now)
 {
-	for (int c = 0; c < CLASSES; c++)
-		while (at_most && n->lists[c].first && n->flows[n->lists[c].first].ends <= now) {
-			flow_drop(n, n->lists[c].first);
-			n->expired++;
-			at_most--;
-		}
-}
-
-void nat_expire(struct nat *n, uint64_t now)
-{
-	expire(n, now, n->nflows);
+	n->statics_end = UINT64_MAX;
 	for (uint32_t port = 1, left = n->live_statics; left && port < 65536; port++)
 		for (int proto = 0; proto < 2; proto++) {
 			uint32_t i = n->by_port[proto][port];
@@ -54,7 +43,21 @@ void nat_expire(struct nat *n, uint64_t now)
 			left--;
 			if (n->mappings[i].ends && n->mappings[i].ends <= now)
 				nat_unmap(n, proto ? IPPROTO_UDP : IPPROTO_TCP, n->mappings[i].ip, n->mappings[i].port);
+			else if (n->mappings[i].ends && n->mappings[i].ends < n->statics_end)
+				n->statics_end = n->mappings[i].ends;
 		}
+}
+
+/* All that is over by then: what a packet finds depends on its time, not on when somebody last cleaned up. */
+void nat_expire(struct nat *n, uint64_t now)
+{
+	for (int c = 0; c < CLASSES; c++)
+		while (n->lists[c].first && n->flows[n->lists[c].first].ends <= now) {
+			flow_drop(n, n->lists[c].first);
+			n->expired++;
+		}
+	if (n->statics_end <= now)
+		expire_statics(n, now);
 }
 
 void nat_reset(struct nat *n)
@@ -329,7 +332,7 @@ enum nat_result nat_out(struct nat *n, struct ip4 *p, uint64_t now)
 {
 	enum nat_result r;
 
-	expire(n, now, EXPIRE_EACH);
+	nat_expire(n, now);
 	r = go_out(n, p, now);
 	n->results[r]++;
 	return r;
@@ -339,7 +342,7 @@ enum nat_result nat_in(struct nat *n, struct ip4 *p, uint64_t now)
 {
 	enum nat_result r;
 
-	expire(n, now, EXPIRE_EACH);
+	nat_expire(n, now);
 	r = go_in(n, p, now);
 	n->results[r]++;
 	return r;
@@ -380,7 +383,7 @@ uint16_t nat_map_any(struct nat *n, uint8_t proto, uint16_t wish, uint32_t ip, u
 	has = mapping_find(n, i, ip, ip_port, 0, 0);
 	if (has && n->mappings[has].fixed) {
 		if (n->mappings[has].ends && n->mappings[has].ends < ends)
-			n->mappings[has].ends = ends;
+			mapping_ends(n, has, ends);
 		return n->mappings[has].ext;
 	}
 	if (has) {
@@ -388,7 +391,7 @@ uint16_t nat_map_any(struct nat *n, uint8_t proto, uint16_t wish, uint32_t ip, u
 		if (n->live_statics >= STATICS_MAX || n->hosts[n->mappings[has].host].statics >= HOST_STATICS_MAX)
 			return 0;
 		n->mappings[has].fixed = true;
-		n->mappings[has].ends = ends;
+		mapping_ends(n, has, ends);
 		n->live_statics++;
 		n->hosts[n->mappings[has].host].statics++;
 		return n->mappings[has].ext;

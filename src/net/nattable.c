@@ -190,14 +190,23 @@ uint32_t mapping_restore(struct nat *n, int proto, uint32_t ip, uint16_t port, u
 	return mapping_put(n, &m);
 }
 
+void mapping_ends(struct nat *n, uint32_t mapping, uint64_t ends)
+{
+	n->mappings[mapping].ends = ends;
+	if (ends && ends < n->statics_end)
+		n->statics_end = ends;
+}
+
 int mapping_fix(struct nat *n, int proto, uint16_t ext, uint32_t ip, uint16_t port, uint64_t ends)
 {
-	struct mapping m = { .ip = ip, .port = port, .proto = (uint8_t)proto, .ext = ext, .fixed = true, .ends = ends };
+	struct mapping m = { .ip = ip, .port = port, .proto = (uint8_t)proto, .ext = ext, .fixed = true };
+	uint32_t i;
 
 	m.host = host_of(n, ip);
 	if (n->by_port[proto][ext] || mapping_find(n, proto, ip, port, 0, 0) || n->live_statics >= STATICS_MAX || m.host == HOSTS_MAX ||
-		(ends && n->hosts[m.host].statics >= HOST_STATICS_MAX) || !mapping_put(n, &m))
+		(ends && n->hosts[m.host].statics >= HOST_STATICS_MAX) || !(i = mapping_put(n, &m)))
 		return -1;
+	mapping_ends(n, i, ends);
 	n->live_statics++;
 	n->hosts[m.host].statics++;
 	return 0;

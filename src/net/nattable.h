@@ -49,6 +49,7 @@ struct nat {
 	struct {
 		uint32_t ip, flows, statics;
 	} hosts[HOSTS_MAX];
+	uint64_t statics_end; /* no port map is over before that */
 	uint64_t opened, expired, results[NAT_RESULTS];
 	void *memory;
 	size_t memory_bytes;
@@ -72,6 +73,7 @@ void flow_touch(struct nat *n, uint32_t flow, enum nat_class cls, uint64_t now);
 uint64_t class_ns(const struct nat *n, enum nat_class cls);
 void mapping_drop(struct nat *n, uint32_t mapping); /* has no flows */
 void flow_drop(struct nat *n, uint32_t flow);
+void mapping_ends(struct nat *n, uint32_t mapping, uint64_t ends); /* of a fixed one */
 int mapping_fix(struct nat *n, int proto, uint16_t ext, uint32_t ip, uint16_t port, uint64_t ends);
 
 #endif

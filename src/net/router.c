@@ -21,7 +21,7 @@ static bool translated(struct router *r, enum nat_result result)
 
 static void hairpin(struct router *r, struct ip4 *p)
 {
-	uint64_t now = loop_now();
+	uint64_t now = net_now(r->inside->net);
 	struct port *to;
 
 	if (!nat_settings(r->nat)->hairpin || !translated(r, nat_out(r->nat, p, now)) || !translated(r, nat_in(r->nat, p, now)))
@@ -53,7 +53,7 @@ void router_out(struct router *r, const uint8_t *mac, struct ip4 *p)
 	}
 	if (!route_fits(r->to, gw, mac, p))
 		return;
-	if (!r->nat || translated(r, nat_out(r->nat, p, loop_now())))
+	if (!r->nat || translated(r, nat_out(r->nat, p, net_now(r->inside->net))))
 		route_send(r->outer, to, p);
 }
 
@@ -67,7 +67,7 @@ static void router_in(struct router *r, const uint8_t *mac, struct ip4 *p)
 		/* Before it is translated, for errors quote what their reader has sent. */
 		if (!route_age(r->outer, mac, p) || !route_fits(r->inside, r->outer, mac, p))
 			return;
-		result = nat_in(r->nat, p, loop_now());
+		result = nat_in(r->nat, p, net_now(r->inside->net));
 		if (!translated(r, result))
 			return;
 	}

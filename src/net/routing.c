@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "net/routing.h"
+#include "net/faults.h"
 #include "net/frag.h"
 
 #include <string.h>
@@ -7,6 +8,11 @@
 
 #define PING_MAX 1472
 #define ROUTE_DEPTH 16
+
+uint64_t net_now(const struct net *n)
+{
+	return n->faults ? links_now(n->faults->links) : loop_now();
+}
 
 uint8_t *net_hop(struct net *n)
 {
@@ -119,7 +125,7 @@ bool route_whole(struct net *n, struct ip4 *p)
 		return true;
 	if (!n->frags)
 		n->frags = frags_new();
-	if (!n->frags || !frags_add(n->frags, p, loop_now()))
+	if (!n->frags || !frags_add(n->frags, p, net_now(n)))
 		return false;
 	/* Out of there: another router behind this one may need the room. */
 	memcpy(at, p->h, p->len);

@@ -16,6 +16,8 @@
 uint8_t *net_hop(struct net *n);
 void net_hop_end(struct net *n);
 
+/* The time of the packet that is on its way: what becomes of it is the same when a recorded run is replayed. */
+uint64_t net_now(const struct net *n);
 /* Where a packet for dst goes next from a gateway or router that is at `self` in its zone; NULL: nowhere. */
 struct port *route_next(const struct port *self, uint32_t dst);
 /* Whether the zone, or one behind it without NAT, has that address. */

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "net/faults.h"
 #include "net/forwards.h"
 #include "net/igd.h"
 #include "net/ip6.h"
@@ -182,11 +183,12 @@ void state_end(struct net *n)
 
 void state_tick(struct net *n)
 {
-	uint64_t begin = loop_now(), changed, took;
+	uint64_t begin = loop_now(), due = n->faults ? links_next(n->faults->links) : begin, changed, took;
 
+	/* A frame that is late finds what there was when it was due. */
 	for (struct zone *z = n->zones; z; z = z->next)
 		if (z->router && z->router->nat)
-			nat_expire(z->router->nat, begin);
+			nat_expire(z->router->nat, due < begin ? due : begin);
 	for (struct zone *z = n->zones; z && begin >= n->advertise_after; z = z->next)
 		if (z->v6)
 			ip6_advertise(z, NULL);
