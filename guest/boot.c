@@ -54,6 +54,7 @@ static void prepare(struct guest *g, struct modules *m)
 		early_mount("tmpfs", "/tmp", MS_NOSUID | MS_NODEV, "mode=1777,size=80%", say);
 	}
 	config_apply();
+	modules_on_demand();
 	g->ready = true;
 }
 

@@ -18,6 +18,11 @@ struct modules {
 void modules_open(struct modules *m);
 /* Loads the next module. 1: one was handled; 0: end of this group; -1: end of the list. */
 int modules_step(struct modules *m);
+/*
+ * From now on the kernel loads what a mount, a socket or a device asks for (busybox's modprobe is not where the kernel looks for one). Not
+ * sooner: each of its questions during the boot would cost a process.
+ */
+void modules_on_demand(void);
 /* Loads the rest in a child process, which then, some time later, grows the root. */
 void modules_background(struct modules *m);
 

@@ -107,6 +107,16 @@ int modules_step(struct modules *m)
 	return 1;
 }
 
+void modules_on_demand(void)
+{
+	static const char program[] = "/bin/modprobe";
+
+	if (access("/sbin/modprobe", X_OK) == 0 || access(program, X_OK) < 0)
+		return; /* a whole system with kmod, or none */
+	if (write_text("/proc/sys/kernel/modprobe", program, 0644) < 0)
+		say("%s: %s", program, strerror(errno));
+}
+
 void modules_background(struct modules *m)
 {
 	struct timespec up;
