@@ -174,6 +174,10 @@ int cli_main(int argc, char **argv)
 		cli_report(err);
 		return (int)err->cls;
 	}
+	if (argc > 1 && !args.len && strcmp(path_basename(argv[0]), "vm") != 0 && plugin_exec(argv, &err) < 0) {
+		cli_report(err);
+		return (int)err->cls;
+	}
 	cli_signals_init();
 	if (argc && !strcmp(path_basename(argv[0]), "vm")) {
 		cli_program = "vm";

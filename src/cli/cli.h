@@ -75,6 +75,12 @@ const char *cli_left_text(void); /* "" when nothing */
 /* Replaces the process by another program of croft's libexec directory, with the same arguments. Returns only on failure. */
 int cli_exec_libexec(const char *program, struct error **err);
 
+/*
+ * Becomes the program croft-WORD of PATH, for argv[1] = WORD that is none of croft's own commands; the arguments behind it are the program's.
+ * 0: there is none.
+ */
+int plugin_exec(char **argv, struct error **err);
+
 /* Duration option in ms; -1 or `missing` when not given. */
 int arg_timeout(const struct cmd_args *a, const char *name, int missing, int *ret_ms, struct error **err);
 /* Asks on a terminal whether to go on; elsewhere an error that names --force. */

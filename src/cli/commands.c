@@ -122,6 +122,7 @@ const struct command *const commands[] = {
 	&cmd_net_hosts,
 	&cmd_net_log,
 	&cmd_net_proxy,
+	&cmd_run,
 	&cmd_config_show,
 	&cmd_pm,
 	&cmd_doctor,

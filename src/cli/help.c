@@ -181,7 +181,7 @@ void help_overview(FILE *f)
 	      "\nCommands about:\n",
 		f);
 	for (size_t i = 0; i < ARRAY_SIZE(areas); i++)
-		if (help_has_prefix(&areas[i].noun, 1)) /* a croft without the store has no commands about it */
+		if (help_has_prefix(&areas[i].noun, 1)) /* croft may be built without the store */
 			print_two(f, areas[i].noun, areas[i].summary, 10);
 	fputs("\nCommands of one word:\n", f);
 	for (const struct command *const *c = commands; *c; c++)

@@ -28,6 +28,10 @@ extern const struct command cmd_net_show, cmd_net_link, cmd_net_cut, cmd_net_par
 
 extern const struct command cmd_group_logs, cmd_group_capsule, cmd_group_open, cmd_ops_list, cmd_ops_rollback;
 
+/* vm_exec.c: bash where the guest has it, else sh; and whether each of --env is NAME=VALUE. */
+extern const char *const cmd_login_shell[];
+int cmd_env_check(const struct strv *env, struct error **err);
+
 struct group;
 /* The group that the first word names; its warnings are shown. */
 struct group *cmd_group_load(const struct cmd_args *a, struct error **err);
@@ -35,7 +39,7 @@ struct group *cmd_group_load(const struct cmd_args *a, struct error **err);
 int cmd_group_plan_print(struct group *g, struct error **err);
 extern const struct command cmd_store_put, cmd_store_get, cmd_store_list, cmd_store_show, cmd_store_remove,
 	cmd_store_verify, cmd_store_gc, cmd_store_copy, cmd_store_serve, cmd_store_publish, cmd_store_stats;
-extern const struct command cmd_config_show, cmd_doctor, cmd_completion, cmd_man, cmd_help;
+extern const struct command cmd_run, cmd_config_show, cmd_doctor, cmd_completion, cmd_man, cmd_help;
 
 /*
  * What builds images needs libraries (HTTP, archives, signatures) that would cost every other command their loading time.

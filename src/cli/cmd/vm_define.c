@@ -2,6 +2,7 @@
 /* croft vm create, croft vm remove */
 #include "cli/cli.h"
 #include "cli/cmd/cmd.h"
+#include "cli/cmd/define.h"
 
 #include "base/cleanup.h"
 #include "base/mem.h"
@@ -71,7 +72,14 @@ static int apply_disks(struct machine_def *d, const struct strv *sizes, struct e
 	return 0;
 }
 
-static int apply_options(struct machine_def *d, const struct cmd_args *a, struct error **err)
+void cmd_define_init(struct machine_def *d)
+{
+	machine_def_init(d);
+	d->memory = settings_number("memory");
+	d->cores = (unsigned)settings_number("cpus");
+}
+
+int cmd_define(struct machine_def *d, const struct cmd_args *a, struct error **err)
 {
 	const char *s;
 	uint64_t n;
@@ -84,7 +92,6 @@ static int apply_options(struct machine_def *d, const struct cmd_args *a, struct
 	}
 	if ((s = arg_str(a, "memory")) && parse_size("option --memory", s, &d->memory, err) < 0)
 		return -1;
-	set_text(&d->image, arg_str(a, "image"));
 	set_text(&d->firmware, arg_str(a, "firmware"));
 	set_text(&d->cpu, arg_str(a, "cpu"));
 	set_text(&d->hostname, arg_str(a, "hostname"));
@@ -100,16 +107,15 @@ static int vm_create_run(const struct cmd_args *a, struct error **err)
 	_cleanup_(machine_def_clear) struct machine_def d;
 	_cleanup_doc_ struct doc *doc = NULL;
 
-	machine_def_init(&d);
-	d.memory = settings_number("memory");
-	d.cores = (unsigned)settings_number("cpus");
+	cmd_define_init(&d);
 	if (file) {
 		doc = doc_load(file, err);
 		if (!doc || machine_def_read(&d, doc_root(doc), err) < 0)
 			return -1;
 	}
 	set_text(&d.name, name);
-	if (apply_options(&d, a, err) < 0)
+	set_text(&d.image, arg_str(a, "image"));
+	if (cmd_define(&d, a, err) < 0)
 		return -1;
 	/* a machine of bare disks is one that the file describes so */
 	if (!d.image && !file)
@@ -119,17 +125,8 @@ static int vm_create_run(const struct cmd_args *a, struct error **err)
 
 static const struct opt create_opts[] = {
 	{ 'i', "image", OPT_STRING, "IMAGE", "Image that it boots from; default tiny (setting image.default)", "image" },
-	{ 'c', "cpus", OPT_STRING, "N", "Number of processors; default 1", NULL },
-	{ 'm', "memory", OPT_STRING, "SIZE", "Memory; default 512M", NULL },
-	{ 'd', "disk", OPT_LIST, "SIZE", "One more disk, empty", NULL },
 	{ 'f', "file", OPT_STRING, "FILE", "Machine file (YAML or JSON); options add to it", "file" },
-	{ 0, "net", OPT_STRING, "NET", "Network of the first card: user (the default) or none", "user|none" },
-	{ 'p', "forward", OPT_LIST, "[PROTO:][ADDR:]PORT:PORT",
-		"Host port that leads to a port of the guest; on 127.0.0.1 unless ADDR is given", NULL },
-	{ 0, "firmware", OPT_STRING, "FIRMWARE", "bios (the default) or uefi", "bios|uefi" },
-	{ 0, "cpu", OPT_STRING, "MODEL", "QEMU's processor model with flags", NULL },
-	{ 0, "hostname", OPT_STRING, "NAME", "Host name; default the machine's name", NULL },
-	{ 0, "kernel-args", OPT_STRING, "ARGS", "More kernel command line, for images with a kernel", NULL },
+	DEFINE_OPTS,
 	OPT_END,
 };
 

@@ -8,6 +8,9 @@
 
 #include <string.h>
 
+const char *const cmd_login_shell[] = { "sh", "-c",
+	"command -v bash >/dev/null 2>&1 && exec bash -l; exec sh -l", NULL };
+
 static int exec_in(const char *name, struct agent_exec *x, int wait_ms, struct error **err)
 {
 	_cleanup_machine_ struct machine *m = machine_open(name, err);
@@ -27,6 +30,14 @@ static int exec_in(const char *name, struct agent_exec *x, int wait_ms, struct e
 	return status;
 }
 
+int cmd_env_check(const struct strv *env, struct error **err)
+{
+	for (size_t i = 0; i < env->len; i++)
+		if (!strchr(env->v[i], '=') || env->v[i][0] == '=')
+			return error_set(err, ERR_USAGE, "option --env: '%s' is not NAME=VALUE", env->v[i]);
+	return 0;
+}
+
 static int vm_exec_run(const struct cmd_args *a, struct error **err)
 {
 	const struct strv *words = arg_words(a), *env = arg_list(a, "env");
@@ -38,9 +49,8 @@ static int vm_exec_run(const struct cmd_args *a, struct error **err)
 	x.cwd = arg_str(a, "cwd");
 	x.user = arg_str(a, "user");
 	x.tty = arg_flag(a, "tty");
-	for (size_t i = 0; i < env->len; i++)
-		if (!strchr(env->v[i], '=') || env->v[i][0] == '=')
-			return error_set(err, ERR_USAGE, "option --env: '%s' is not NAME=VALUE", env->v[i]);
+	if (cmd_env_check(env, err) < 0)
+		return -1;
 	if (x.tty && (!isatty(0) || !isatty(1)))
 		return error_set(err, ERR_USAGE, "option --tty: standard input and output are not a terminal");
 	if (arg_timeout(a, "timeout", -1, &x.timeout_ms, err) < 0 ||
@@ -77,12 +87,10 @@ const struct command cmd_vm_exec = {
 
 static int vm_shell_run(const struct cmd_args *a, struct error **err)
 {
-	static const char *const argv[] = { "sh", "-c",
-		"command -v bash >/dev/null 2>&1 && exec bash -l; exec sh -l", NULL };
 	struct agent_exec x = AGENT_EXEC_INIT;
 	int wait_ms;
 
-	x.argv = argv;
+	x.argv = cmd_login_shell;
 	x.user = arg_str(a, "user");
 	x.tty = isatty(0) && isatty(1);
 	if (arg_timeout(a, "wait", -1, &wait_ms, err) < 0)
