@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#define MS 1000000ull
 #define TRY_MS 20000
 #define TRY_AGAIN_NS 300000000ll
 #define KEY_MAX 65536
@@ -26,6 +27,7 @@ struct ssh_comm {
 	struct ssh_client *client;
 	struct ssh_opts o;
 	char *key_file, *ciphers, *kex;
+	bool forwarded; /* through a port of QEMU's user network */
 	long attempts; /* how often the login may be refused; 0: without end */
 };
 
@@ -52,8 +54,21 @@ static bool machine_ended(const struct ssh_comm *s)
 	return state == MACHINE_STOPPED || state == MACHINE_CRASHED;
 }
 
-static int try_once(struct ssh_comm *s, struct error **err)
+/* end: 0, or when there is no time left (loop_now()). */
+static int try_once(struct ssh_comm *s, uint64_t end, struct error **err)
 {
+	uint64_t now = loop_now();
+	int fd = 0;
+
+	s->o.timeout_ms = TRY_MS;
+	if (end && end < now + TRY_MS * MS)
+		s->o.timeout_ms = end > now ? (int)((end - now) / MS) + 1 : 1;
+	if (s->forwarded) {
+		fd = ssh_knock(s->c.port, s->o.timeout_ms, err);
+		if (fd < 0)
+			return -1;
+	}
+	s->o.fd = fd;
 	s->o.timeout_ms = TRY_MS;
 	s->client = ssh_client_open(&s->o, err);
 	return s->client ? 0 : -1;
@@ -70,7 +85,7 @@ static int renew(struct comm *c, int timeout_ms, struct error **err)
 	ssh_client_close(STEAL(s->client));
 	while (rc < 0) {
 		error_clear(&last);
-		if (intr_check(err) < 0 || try_once(s, &last) == 0) {
+		if (intr_check(err) < 0 || try_once(s, end, &last) == 0) {
 			rc = *err ? -1 : 0;
 			break;
 		}
@@ -233,13 +248,14 @@ static struct ssh_comm *make(struct build *b, const char *host, unsigned port)
 	return s;
 }
 
-static int connect_to(struct build *b, const char *host, unsigned port, int patience, struct error **err)
+static int connect_to(struct build *b, const char *host, unsigned port, bool forwarded, int patience, struct error **err)
 {
 	struct ssh_comm *s;
 
 	if (b->comm)
 		return b->comm->ops->renew(b->comm, patience, err);
 	s = make(b, host, port);
+	s->forwarded = forwarded;
 	b->comm = &s->c;
 	if (note_facts(b, s, err) < 0 || renew(b->comm, patience, err) < 0)
 		return -1;
@@ -269,10 +285,10 @@ int comm_ssh_connect(struct build *b, struct error **err)
 	unsigned port = forwarded_port(&b->vm->m->def);
 
 	if (host && *host && !port)
-		return connect_to(b, host, (unsigned)conf_number(&b->conf, "ssh_port"), box_patience(b), err);
+		return connect_to(b, host, (unsigned)conf_number(&b->conf, "ssh_port"), false, box_patience(b), err);
 	if (!port)
 		return error_set(err, ERR_USAGE, "ssh: skip_nat_mapping leaves no way to the guest; give ssh_host");
-	return connect_to(b, "127.0.0.1", port, box_patience(b), err);
+	return connect_to(b, "127.0.0.1", port, true, box_patience(b), err);
 }
 
 int comm_of_null(struct build *b, struct error **err)
@@ -286,5 +302,5 @@ int comm_of_null(struct build *b, struct error **err)
 	}
 	if (type && !strcmp(type, "agent"))
 		return error_set(err, ERR_USAGE, "null: it has no machine of croft's, so no agent; use ssh or none");
-	return connect_to(b, conf_text(&b->conf, "ssh_host"), (unsigned)conf_number(&b->conf, "ssh_port"), patience < 0 ? 300000 : patience, err);
+	return connect_to(b, conf_text(&b->conf, "ssh_host"), (unsigned)conf_number(&b->conf, "ssh_port"), false, patience < 0 ? 300000 : patience, err);
 }

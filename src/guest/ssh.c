@@ -26,7 +26,7 @@ static int ssh_fail(struct ssh_client *c, enum error_class cls, struct error **e
 static int set_options(struct ssh_client *c, const struct ssh_opts *o)
 {
 	long seconds = (o->timeout_ms < 0 ? CONNECT_MS : o->timeout_ms + 999) / 1000;
-	int strict = 0, level = SSH_LOG_NOLOG, no = 0;
+	int strict = 0, level = SSH_LOG_NOLOG, no = 0, yes = 1;
 
 	ssh_options_set(c->session, SSH_OPTIONS_HOST, o->host);
 	ssh_options_set(c->session, SSH_OPTIONS_PORT, &c->port);
@@ -36,6 +36,10 @@ static int set_options(struct ssh_client *c, const struct ssh_opts *o)
 	ssh_options_set(c->session, SSH_OPTIONS_LOG_VERBOSITY, &level);
 	/* what the user has set for ssh is not for machines of croft */
 	ssh_options_set(c->session, SSH_OPTIONS_PROCESS_CONFIG, &no);
+	/* a command is some small packets, each of which would wait for the answer to the last */
+	ssh_options_set(c->session, SSH_OPTIONS_NODELAY, &yes);
+	if (o->fd > 0)
+		ssh_options_set(c->session, SSH_OPTIONS_FD, &o->fd);
 	if (o->known_hosts)
 		ssh_options_set(c->session, SSH_OPTIONS_KNOWNHOSTS, o->known_hosts);
 	if (o->ciphers && (ssh_options_set(c->session, SSH_OPTIONS_CIPHERS_C_S, o->ciphers) < 0 ||
@@ -156,6 +160,7 @@ struct ssh_client *ssh_client_open(const struct ssh_opts *o, struct error **err)
 	c->host = xstrdup(o->host);
 	c->user = xstrdup(o->user ? o->user : "root");
 	c->port = o->port ? o->port : SSH_PORT;
+	c->fd = o->fd > 0 ? o->fd : -1;
 	if (open_session(c, o, err) == 0)
 		return c;
 	ssh_client_close(c);
@@ -170,6 +175,7 @@ void ssh_client_close(struct ssh_client *c)
 		sftp_free(c->sftp);
 	ssh_disconnect(c->session);
 	ssh_free(c->session);
+	cleanup_close(&c->fd); /* libssh leaves a connection that it was given open */
 	free(c->host);
 	free(c->user);
 	free(c);

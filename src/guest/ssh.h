@@ -22,6 +22,7 @@ struct ssh_opts {
 	const char *known_hosts; /* the server's key must be there; NULL: it is not checked, for machines that croft has just made */
 	const char *ciphers, *kex; /* comma-separated, or NULL */
 	int timeout_ms;	      /* of connecting and logging in; -1: 30 s */
+	int fd; /* a connection that is there already, as of ssh_knock(); given away. 0: none */
 };
 struct ssh_client;
 /*
@@ -35,6 +36,13 @@ static inline void ssh_client_closep(struct ssh_client **c)
 	ssh_client_close(*c);
 }
 #define _cleanup_ssh_ __attribute__((cleanup(ssh_client_closep)))
+
+/*
+ * Waits until an ssh server speaks at a port of 127.0.0.1 that a user-mode network forwards to a
+ * guest, which may not be up yet. The connection; -1: ERR_STATE nobody listens at the port at all,
+ * ERR_TIMEOUT, ERR_INTR.
+ */
+int ssh_knock(unsigned port, int timeout_ms, struct error **err);
 
 #define SSH_LOST (-1) /* status: the connection broke */
 struct ssh_exec {

@@ -13,6 +13,7 @@ struct ssh_client {
 	ssh_session session;
 	char *host, *user;
 	unsigned port;
+	int fd; /* the connection that it was given; -1: libssh's own */
 	sftp_session sftp; /* begun at first use */
 	bool no_sftp;	   /* the server has none */
 };
