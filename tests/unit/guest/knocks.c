@@ -93,7 +93,7 @@ static void test_refused_at_first(void **state)
 
 	(void)state;
 	begin(&s);
-	assert_int_equal(ssh_knock(s.port, 4000, &e), -1);
+	assert_int_equal(ssh_knock(s.port, 900, &e), -1);
 	assert_int_equal(e->cls, ERR_TIMEOUT);
 	error_clear(&e);
 	end(&s);
