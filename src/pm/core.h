@@ -90,12 +90,18 @@ struct core_ops {
 	uint64_t (*now)(void *ctx); /* ms, monotonic */
 };
 
+/* The hash stands here too: a unit is looked at only when it is likely the one. */
+struct core_slot {
+	uint32_t at, hash; /* index + 1, 0: free */
+};
+
 struct core {
 	const struct core_ops *ops;
 	void *ctx;
 	struct unit **units; /* by index; NULL where one was removed */
 	uint32_t nunits, live; /* length of units; how many are defined */
-	uint32_t *slots, nslots, used_slots; /* hash: index + 1 */
+	struct core_slot *slots; /* hash table */
+	uint32_t nslots, used_slots;
 	uint32_t *free_index, nfree, cap_free;
 	uint32_t *marks, nmarks, cap_marks; /* to settle */
 	struct core_post *posts; /* events raised by transitions, in order */
@@ -103,6 +109,7 @@ struct core {
 	uint32_t order_next;
 	uint32_t count[PM_NSTATES];
 	bool closing; /* no START any more */
+	bool loading; /* see core_load */
 };
 
 void core_init(struct core *c, const struct core_ops *ops, void *ctx);
@@ -118,6 +125,12 @@ int core_check_id(const char *id, struct error **err);
  * a wrong value, or a cycle, which is printed ("a -> b -> a"). A running unit takes most keys at its next start.
  */
 struct unit *core_define(struct core *c, const char *id, struct params *ps, struct error **err);
+/*
+ * Many definitions at once: between these two no order is kept and no cycle seen, which costs most; then all are put in order.
+ * False: there is a cycle, and the core is of no use any more but for core_free.
+ */
+void core_load(struct core *c);
+bool core_loaded(struct core *c);
 /* ERR_STATE unless it is STOPPED or in a fail state. */
 int core_remove(struct core *c, struct unit *u, struct error **err);
 

@@ -26,29 +26,29 @@ static uint32_t hash_of(const char *id)
 	return (uint32_t)core_hash(id);
 }
 
-static uint32_t *slot_of(const struct core *c, const char *id, uint32_t hash)
+static struct core_slot *slot_of(const struct core *c, const char *id, uint32_t hash)
 {
 	for (uint32_t i = hash & (c->nslots - 1);; i = (i + 1) & (c->nslots - 1)) {
-		uint32_t at = c->slots[i];
+		struct core_slot *s = &c->slots[i];
 
-		if (!at || (c->units[at - 1]->hash == hash && !strcmp(c->units[at - 1]->id, id)))
-			return &c->slots[i];
+		if (!s->at || (s->hash == hash && !strcmp(c->units[s->at - 1]->id, id)))
+			return s;
 	}
 }
 
 struct unit *core_find(const struct core *c, const char *id)
 {
-	uint32_t at = c->nslots ? *slot_of(c, id, hash_of(id)) : 0;
+	uint32_t at = c->nslots ? slot_of(c, id, hash_of(id))->at : 0;
 
 	return at ? c->units[at - 1] : NULL;
 }
 
 struct unit *core_by_hash(const struct core *c, uint64_t hash)
 {
-	for (uint32_t i = (uint32_t)hash & (c->nslots - 1); c->nslots && c->slots[i]; i = (i + 1) & (c->nslots - 1)) {
-		struct unit *u = c->units[c->slots[i] - 1];
+	for (uint32_t i = (uint32_t)hash & (c->nslots - 1); c->nslots && c->slots[i].at; i = (i + 1) & (c->nslots - 1)) {
+		struct unit *u = c->units[c->slots[i].at - 1];
 
-		if (u->hash == (uint32_t)hash && core_hash(u->id) == hash)
+		if (c->slots[i].hash == (uint32_t)hash && core_hash(u->id) == hash)
 			return u;
 	}
 	return NULL;
@@ -61,7 +61,7 @@ static void rehash(struct core *c, uint32_t n)
 	c->slots = xcalloc(n, sizeof(*c->slots));
 	for (uint32_t i = 0; i < c->nunits; i++)
 		if (c->units[i])
-			*slot_of(c, c->units[i]->id, c->units[i]->hash) = i + 1;
+			*slot_of(c, c->units[i]->id, c->units[i]->hash) = (struct core_slot){ i + 1, c->units[i]->hash };
 }
 
 static uint32_t new_index(struct core *c)
@@ -88,7 +88,7 @@ struct unit *core_name(struct core *c, const char *id)
 	u->order = c->order_next++;
 	u->log_fd = -1;
 	c->units[u->index] = u;
-	*slot_of(c, id, u->hash) = u->index + 1;
+	*slot_of(c, id, u->hash) = (struct core_slot){ u->index + 1, u->hash };
 	c->used_slots++;
 	c->count[PM_STOPPED]++;
 	return u;
@@ -99,13 +99,13 @@ void core_forget(struct core *c, struct unit *u)
 	uint32_t hole = (uint32_t)(slot_of(c, u->id, u->hash) - c->slots), mask = c->nslots - 1;
 
 	/* Closes the hole in the probe sequence. */
-	c->slots[hole] = 0;
-	for (uint32_t i = (hole + 1) & mask; c->slots[i]; i = (i + 1) & mask) {
-		uint32_t home = c->units[c->slots[i] - 1]->hash & mask;
+	c->slots[hole].at = 0;
+	for (uint32_t i = (hole + 1) & mask; c->slots[i].at; i = (i + 1) & mask) {
+		uint32_t home = c->slots[i].hash & mask;
 
 		if (((i - home) & mask) >= ((i - hole) & mask)) {
 			c->slots[hole] = c->slots[i];
-			c->slots[i] = 0;
+			c->slots[i].at = 0;
 			hole = i;
 		}
 	}
@@ -258,7 +258,7 @@ int graph_add(struct core *c, struct unit *u, enum dep_kind k, struct unit *on, 
 
 	if (u == on)
 		return error_set(err, ERR_USAGE, "%s: names itself as a dependency: %s -> %s", u->id, u->id, u->id);
-	if (k != DEP_CONFLICTS && on->order > u->order) {
+	if (k != DEP_CONFLICTS && on->order > u->order && !c->loading) {
 		struct walk above = { NULL, 0 }, below = { NULL, 0 };
 		bool free_of_cycle = reach(c, u, true, u->order, on->order, on, &above);
 
@@ -276,6 +276,42 @@ int graph_add(struct core *c, struct unit *u, enum dep_kind k, struct unit *on, 
 	push(&u->deps, &u->ndeps, kind | on->index);
 	push(&on->rdeps, &on->nrdeps, kind | u->index);
 	return 0;
+}
+
+void core_load(struct core *c)
+{
+	c->loading = true;
+}
+
+/* By Kahn's method: a unit gets its number when all it depends on have theirs. */
+bool core_loaded(struct core *c)
+{
+	_cleanup_free_ uint32_t *missing = xcalloc(c->nunits + 1, sizeof(*missing));
+	_cleanup_free_ uint32_t *queue = xcalloc(c->nunits + 1, sizeof(*queue));
+	uint32_t n = 0, named = 0;
+
+	c->loading = false;
+	for (uint32_t i = 0; i < c->nunits; i++) {
+		const struct unit *u = c->units[i];
+
+		if (!u)
+			continue;
+		named++;
+		for (uint32_t k = 0; k < u->ndeps; k++)
+			missing[i] += DEP_KIND(u->deps[k]) != DEP_CONFLICTS;
+		if (!missing[i])
+			queue[n++] = i;
+	}
+	for (uint32_t next = 0; next < n; next++) {
+		struct unit *u = c->units[queue[next]];
+
+		u->order = next;
+		for (uint32_t k = 0; k < u->nrdeps; k++)
+			if (DEP_KIND(u->rdeps[k]) != DEP_CONFLICTS && !--missing[DEP_UNIT(u->rdeps[k])])
+				queue[n++] = DEP_UNIT(u->rdeps[k]);
+	}
+	c->order_next = n;
+	return n == named;
 }
 
 void graph_remove(struct core *c, struct unit *u, enum dep_kind k, struct unit *on)

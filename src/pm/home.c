@@ -27,7 +27,7 @@
 #define LOCK_TRIES 40
 #define KEEP_LINES 50	/* of a state file */
 #define MANY_LINES 200	/* then it is shortened */
-#define PARAMETER_MAX (1 << 20)
+#define STATE_MAX (1 << 20)
 
 struct pending {
 	uint32_t unit, seq;
@@ -198,7 +198,7 @@ static void shorten(const char *path)
 	const char *from;
 	int n = 0, fd;
 
-	if (file_read(path, PARAMETER_MAX, &text, &e) < 0)
+	if (file_read(path, STATE_MAX, &text, &e) < 0)
 		return;
 	for (from = text.data + text.len; from > text.data; from--)
 		if (from[-1] == '\n' && n++ == KEEP_LINES)
@@ -269,11 +269,27 @@ void home_flush(void)
 	}
 }
 
+const char *home_last_line(const char *text, size_t n, size_t *len)
+{
+	size_t end, from;
+
+	while (n > 0 && text[n - 1] != '\n') /* torn */
+		n--;
+	if (!n)
+		return NULL;
+	for (end = from = n - 1; from > 0 && text[from - 1] != '\n';)
+		from--;
+	*len = end - from;
+	return text + from;
+}
+
 bool home_last(const char *id, struct buf *line)
 {
 	_cleanup_buf_ struct buf path = BUF_INIT;
 	_cleanup_close_ int fd = -1;
 	char text[4096];
+	const char *last;
+	size_t len;
 	off_t size;
 	ssize_t n;
 
@@ -282,18 +298,12 @@ bool home_last(const char *id, struct buf *line)
 	if (fd < 0 || (size = lseek(fd, 0, SEEK_END)) <= 0)
 		return false;
 	n = pread(fd, text, sizeof(text), size > (off_t)sizeof(text) ? size - (off_t)sizeof(text) : 0);
-	while (n > 0 && text[n - 1] != '\n') /* torn */
-		n--;
-	if (n <= 0)
+	last = n > 0 ? home_last_line(text, (size_t)n, &len) : NULL;
+	if (!last)
 		return false;
-	for (ssize_t from = n - 1; from >= 0; from--) {
-		if (from > 0 && text[from - 1] != '\n')
-			continue;
-		buf_clear(line);
-		buf_add(line, text + from, (size_t)(n - 1 - from));
-		return true;
-	}
-	return false;
+	buf_clear(line);
+	buf_add(line, last, len);
+	return true;
 }
 
 /* Parameters. */
@@ -429,9 +439,7 @@ void home_job_end(uint32_t job, const char *retcode)
 	put(path, text, strlen(text));
 }
 
-/* Reading it all back. */
-
-static bool same_boot(void)
+bool home_same_boot(void)
 {
 	_cleanup_buf_ struct buf now = BUF_INIT, was = BUF_INIT;
 	_cleanup_error_ struct error *e = NULL, *e2 = NULL;
@@ -443,71 +451,6 @@ static bool same_boot(void)
 	if (!same)
 		put("boot", now.data, now.len);
 	return same;
-}
-
-static void load_state(struct unit *u)
-{
-	_cleanup_buf_ struct buf line = BUF_INIT;
-	char state[16], goal[8];
-	unsigned job, retries;
-	int s;
-
-	if (!home_last(u->id, &line) || sscanf(line.data, "%*s %15s %7s %u %u", state, goal, &job, &retries) != 4)
-		return;
-	s = pm_state_parse(state);
-	if (s < 0)
-		return;
-	u->job = job;
-	core_restore(&machine.core, u, (enum pm_state)s, !strcmp(goal, "up"), retries);
-}
-
-static void load_unit(const char *name, bool with_state)
-{
-	_cleanup_buf_ struct buf path = BUF_INIT, text = BUF_INIT;
-	_cleanup_params_ struct params ps = PARAMS_INIT;
-	_cleanup_error_ struct error *e = NULL;
-	char id[PM_ID_MAX + 1];
-	struct unit *u;
-
-	if (!home_id(name, id)) {
-		log_line("home: units/%s: not the name of a unit; left alone", name);
-		return;
-	}
-	buf_addf(&path, "units/%s/parameter", name);
-	if (file_read(path.data, PARAMETER_MAX, &text, &e) < 0 || params_parse(buf_str(&text), text.len, &ps, &e) < 0) {
-		log_line("home: %s: %s; this unit is left out", path.data, e->msg);
-		return;
-	}
-	u = core_define(&machine.core, id, &ps, &e);
-	if (!u)
-		log_line("home: %s: %s; this unit is left out", path.data, e->msg);
-	else if (with_state)
-		load_state(u);
-}
-
-static void last_job(void)
-{
-	_cleanup_closedir_ DIR *d = opendir("jobs");
-	struct dirent *de;
-
-	while (d && (de = readdir(d))) {
-		unsigned long n = strtoul(de->d_name, NULL, 10);
-
-		if (n > machine.last_job && n < UINT32_MAX)
-			machine.last_job = (uint32_t)n;
-	}
-}
-
-void home_load(void)
-{
-	_cleanup_closedir_ DIR *d = opendir("units");
-	bool same = same_boot();
-	struct dirent *de;
-
-	while (d && (de = readdir(d)))
-		if (de->d_name[0] != '.')
-			load_unit(de->d_name, same);
-	last_job();
 }
 
 /*

@@ -3,7 +3,7 @@
  * The state machine process. One instance, one thread, one epoll. Files:
  *	machine.c	the loop, timers, messages of the watcher
  *	launch.c	makes and ends processes for the core; ready.c: conditions of STARTING
- *	home.c		what is on disk; adopt.c: taking units back from disk and watcher
+ *	home.c		what is on disk; load.c: reading it; adopt.c: taking units back from disk and watcher
  *	log.c		output of units, and pm's own messages
  *	server.c	FIFO and sockets; command.c: what the lines mean
  */
@@ -135,10 +135,14 @@ void home_job_begin(struct unit *u, const char *reason);
 void home_job_pid(uint32_t job, int32_t pid, uint64_t start);
 void home_job_end(uint32_t job, const char *retcode);
 void home_job_remove(uint32_t job);
-void home_load(void);
 bool home_leave(void);	/* nobody hands anything over, and from now on nobody does before we have ended */
 void home_remove(void); /* all of it; the last thing that a pm does */
 bool home_last(const char *id, struct buf *line); /* last complete line of the state */
+const char *home_last_line(const char *text, size_t n, size_t *len); /* the same of what was read; NULL: there is none */
+bool home_same_boot(void); /* whether what is in the home is of this boot; from now on it is */
+
+/* load.c */
+void home_load(void); /* all units, with the states that they were in if no reboot has come between */
 
 /* adopt.c */
 void adopt_process(struct unit *u, int32_t pid, uint64_t start); /* that nobody of us has started */

@@ -138,7 +138,7 @@ static int detach(const struct main_options *o, const char *cwd, struct error **
 		}
 		if (waitpid(pid, &status, WNOHANG) == pid)
 			return error_set(err, ERR_FAILED, "pm has ended at once; %s/log may tell why", home);
-		nanosleep(&(struct timespec){ 0, 10000000 }, NULL);
+		nanosleep(&(struct timespec){ 0, i < 500 ? 1000000 : 20000000 }, NULL);
 	}
 	return error_set(err, ERR_TIMEOUT, "pm took no command within 10 s");
 }

@@ -270,31 +270,41 @@ void params_format(const struct params *ps, struct buf *b)
 	}
 }
 
+/* One line, up to `stop`: unescaped to `to`, ended by a NUL each. The byte after the last, NULL: not KEY=VALUE. */
+static char *parse_line(const char *text, const char *stop, char *to)
+{
+	const char *eq = memchr(text, '=', (size_t)(stop - text));
+
+	if (!eq || eq == text || memchr(text, '\\', (size_t)(eq - text)) || memchr(text, '\0', (size_t)(stop - text)))
+		return NULL;
+	for (const char *p = text; p < stop; p++) {
+		bool escaped = *p == '\\' && p + 1 < stop;
+
+		p += escaped;
+		*to++ = p == eq ? '\0' : escaped && *p == 'n' ? '\n' : *p;
+	}
+	*to++ = '\0';
+	return to;
+}
+
 int params_parse(const char *text, size_t n, struct params *ps, struct error **err)
 {
 	const char *end = text + n;
-	unsigned line = 1;
+	char *to;
 
-	for (; text < end; line++) {
-		const char *stop = memchr(text, '\n', (size_t)(end - text)), *eq;
-		_cleanup_buf_ struct buf word = BUF_INIT;
+	/* '=' and the newline become NUL, and an escape is shorter than what it stands for: no more than n bytes. */
+	ps->p = xrealloc(ps->p, ps->n + n + 1);
+	to = ps->p + ps->n;
+	for (unsigned line = 1; text < end; line++) {
+		const char *stop = memchr(text, '\n', (size_t)(end - text));
 
 		if (!stop)
 			return error_set(err, ERR_FAILED, "line %u is cut off", line);
-		for (const char *p = text; p < stop; p++) {
-			if (*p == '\\' && p + 1 < stop) {
-				p++;
-				buf_addc(&word, *p == 'n' ? '\n' : *p);
-			} else {
-				buf_addc(&word, *p);
-			}
-		}
-		eq = strchr(buf_str(&word), '=');
-		if (strlen(buf_str(&word)) != word.len || !eq || eq == word.data)
+		to = parse_line(text, stop, to);
+		if (!to)
 			return error_set(err, ERR_FAILED, "line %u is not KEY=VALUE", line);
-		word.data[eq - word.data] = '\0';
-		params_add(ps, word.data, eq + 1);
 		text = stop + 1;
+		ps->n = (uint32_t)(to - ps->p);
 	}
 	return 0;
 }
