@@ -95,6 +95,21 @@ static bool runs_commands(const struct machine_def *d)
 	return false;
 }
 
+/*
+ * What TCG has translated is kept until its buffer is full, by default a gigabyte a machine, whatever the machine's own memory: many small
+ * machines would take all of the host's. Half of the machine's memory is more than its code ever is; a kernel's boot is 60 MB translated.
+ */
+static void add_accel(struct strv *argv, const struct machine_def *d, const char *accel)
+{
+	uint64_t half = d->memory / 2 >> 20;
+
+	strv_add(argv, "-accel");
+	if (!strcmp(accel, "tcg"))
+		strv_addf(argv, "tcg,thread=multi,tb-size=%" PRIu64, half < 64 ? 64 : half > 1024 ? 1024 : half);
+	else
+		strv_add(argv, accel);
+}
+
 static int add_board(struct strv *argv, const struct machine *m, const struct qemu *q, const char *accel, struct error **err)
 {
 	const struct machine_def *d = &m->def;
@@ -107,7 +122,7 @@ static int add_board(struct strv *argv, const struct machine *m, const struct qe
 	backend = qemu_add_memory(argv, &memory);
 	strv_add(argv, "-machine");
 	strv_addf(argv, "%s%s%s%s%s", d->type, is_x86(d) ? ",usb=off,vmport=off" : "", sata_unused(d) ? ",sata=off" : "", flash, backend);
-	add2(argv, "-accel", !strcmp(accel, "tcg") ? "tcg,thread=multi" : accel);
+	add_accel(argv, d, accel);
 	add_cpu(argv, d, accel);
 	if (d->boot_menu)
 		add2(argv, "-boot", "menu=on,splash-time=5000");
