@@ -173,6 +173,11 @@ int sync_main(int argc, char **argv);
 
 /* relay.c: --connect HOST PORT */
 int relay_main(const char *host, const char *port);
+/* Joins stdin and stdout to a socket until that has ended. whole: the end of stdin is the end too. Exit status. */
+int relay(int fd, bool whole);
+
+/* stdio.c: --stdio */
+int stdio_main(void);
 
 /* hostnamectl.c, nohup.c */
 int hostnamectl_main(int argc, char **argv);

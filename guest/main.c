@@ -15,6 +15,7 @@ static const char usage[] =
 	"\n"
 	"  croft-guest --service        serve croft's port; for a service manager to start\n"
 	"  croft-guest --port FD|PATH   serve a socket: an open descriptor's number, or a path to listen on\n"
+	"  croft-guest --stdio          serve stdin and stdout; what croft runs on real computers, over ssh\n"
 	"  croft-guest --identity       take the name that croft gave to this machine; for a service manager at boot\n"
 	"  croft-guest --sync-list DIR [STAGE], --sync-apply STAGE DIR [--delete] [--old OLD], --sync-keep FILE OLD,\n"
 	"  --sync-back OLD PATH\n"
@@ -130,6 +131,8 @@ int main(int argc, char **argv)
 		return relay_main(argv[2], argv[3]);
 	if (argc == 2 && strcmp(argv[1], "--service") == 0)
 		return service();
+	if (argc == 2 && strcmp(argv[1], "--stdio") == 0)
+		return stdio_main();
 	if (argc == 2 && strcmp(argv[1], "--identity") == 0)
 		return identity_main();
 	if (argc == 3 && strcmp(argv[1], "--port") == 0)

@@ -55,22 +55,18 @@ static int write_all(int fd, const char *p, size_t n)
 	return 0;
 }
 
-int relay_main(const char *host, const char *port)
+int relay(int fd, bool whole)
 {
 	static char buf[65536];
-	int fd = connected(host, port), one = 1;
 	struct pollfd p[2] = { { .fd = 0, .events = POLLIN }, { .fd = fd, .events = POLLIN } };
 
-	if (fd < 0) {
-		fprintf(stderr, "%s port %s: %s\n", host, port, strerror(errno));
-		return 1;
-	}
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	while (poll(p, 2, -1) >= 0 || errno == EINTR) {
 		ssize_t n;
 
 		if (p[0].revents) {
 			n = read(0, buf, sizeof(buf));
+			if (n <= 0 && whole)
+				return 0;
 			if (n <= 0) {
 				/* The other side may still have much to say. */
 				shutdown(fd, SHUT_WR);
@@ -88,4 +84,16 @@ int relay_main(const char *host, const char *port)
 		}
 	}
 	return 1;
+}
+
+int relay_main(const char *host, const char *port)
+{
+	int fd = connected(host, port), one = 1;
+
+	if (fd < 0) {
+		fprintf(stderr, "%s port %s: %s\n", host, port, strerror(errno));
+		return 1;
+	}
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	return relay(fd, false);
 }

@@ -130,13 +130,24 @@ static void compare_rest(const struct group_node *n, const struct machine_def *w
 			xasprintf("disk %s -> %s", format_size(have->disks[0].size, a), format_size(want->disks[0].size, b)));
 }
 
+/* It is known by its host: another one is another machine. */
+static void compare_host(const struct group_node *n, const struct machine_def *want, const struct machine *m, struct changes *ret)
+{
+	if (!same_text(want->host, m->def.host))
+		changes_add(ret, CHANGE_REMAKE, n, MADE_AGAIN, xasprintf("host %s -> %s", m->def.host ? m->def.host : "none", want->host));
+	else if (!same_text(want->ssh_key, m->def.ssh_key))
+		changes_add(ret, CHANGE_REMAKE, n, MADE_AGAIN, xasprintf("ssh_key -> %s", want->ssh_key ? want->ssh_key : "none"));
+}
+
 int group_node_changes(const struct group *g, const struct group_node *n, const struct machine *m, struct changes *ret, struct error **err)
 {
 	bool running = runs(m);
 	struct machine_def want;
 	int rc = group_machine_def(g, n, &want, err);
 
-	if (rc == 0) {
+	if (rc == 0 && n->host) {
+		compare_host(n, &want, m, ret);
+	} else if (rc == 0) {
 		compare_cpus(n, m, running, ret);
 		compare_memory(n, m, running, ret);
 		compare_nics(n, &want, m, running, ret);
@@ -162,7 +173,10 @@ static void create(const struct group_node *n, struct changes *ret)
 {
 	char a[16];
 
-	changes_add(ret, CHANGE_CREATE, n, NOW, xasprintf("%s, %" PRIu64 " cpu, %s, %s", n->taken ? n->taken : "image", n->cpu,
+	if (n->host)
+		changes_add(ret, CHANGE_CREATE, n, NOW, xasprintf("real computer %s: connect", n->host));
+	else
+		changes_add(ret, CHANGE_CREATE, n, NOW, xasprintf("%s, %" PRIu64 " cpu, %s, %s", n->taken ? n->taken : "image", n->cpu,
 		format_size(n->memory, a), n->address));
 }
 

@@ -21,6 +21,25 @@ static char *proxy_command(const struct group_node *n)
 		home ? "' " : "", self ? self : "croft", n->full);
 }
 
+/* Plain ssh goes there as croft does, with the host's key that croft keeps. */
+static void real_host_config(const struct group_node *n, struct buf *text)
+{
+	_cleanup_free_ char *user = NULL, *host = NULL, *known = machine_known_hosts();
+	_cleanup_error_ struct error *e = NULL;
+	unsigned port = 0;
+
+	if (machine_host_parse(n->host, &user, &host, &port, &e) < 0)
+		return;
+	buf_addf(text, "Host %s\n\tHostName %s\n", n->name, host);
+	if (user)
+		buf_addf(text, "\tUser %s\n", user);
+	if (port)
+		buf_addf(text, "\tPort %u\n", port);
+	if (n->ssh_key)
+		buf_addf(text, "\tIdentityFile \"%s\"\n", n->ssh_key);
+	buf_addf(text, "\tUserKnownHostsFile \"%s\"\n", known);
+}
+
 int group_ssh_config(const struct group *g, struct buf *text, struct error **err)
 {
 	_cleanup_free_ char *known = path_join(g->record, "known_hosts");
@@ -30,6 +49,10 @@ int group_ssh_config(const struct group *g, struct buf *text, struct error **err
 		const struct group_node *n = &g->nodes[i];
 		_cleanup_free_ char *proxy = proxy_command(n);
 
+		if (n->host) {
+			real_host_config(n, text);
+			continue;
+		}
 		buf_addf(text, "Host %s%s%s %s.%s.croft\n\tHostName %s\n\tHostKeyAlias %s.%s.croft\n\tUser root\n\tProxyCommand %s\n", n->name,
 			strcmp(n->id, n->name) ? " " : "", strcmp(n->id, n->name) ? n->id : "", n->name, g->name, n->address, n->name, g->name, proxy);
 		/* Its first contact goes through croft's own channel: nobody stands between. */
@@ -38,23 +61,55 @@ int group_ssh_config(const struct group *g, struct buf *text, struct error **err
 	return 0;
 }
 
+/* How ssh gets to a node: user and port (NULL, 0: its own defaults), further arguments. */
+struct way {
+	char *user, *args;
+	unsigned port;
+};
+
+static void way_to(const struct group *g, const struct group_node *n, struct way *w)
+{
+	_cleanup_free_ char *proxy = proxy_command(n), *host = NULL, *known = machine_known_hosts();
+	_cleanup_error_ struct error *e = NULL;
+
+	*w = (struct way){ 0 };
+	if (n->host) {
+		machine_host_parse(n->host, &w->user, &host, &w->port, &e);
+		w->args = xasprintf("-o UserKnownHostsFile=\"%s\"", known);
+		return;
+	}
+	w->user = xstrdup("root");
+	w->args = xasprintf("-o ProxyCommand=\"%s\" -o HostKeyAlias=%s.%s.croft -o StrictHostKeyChecking=accept-new", proxy, n->name, g->name);
+}
+
 /* https://docs.ansible.com: developing dynamic inventory */
 int group_inventory(const struct group *g, struct buf *json, struct error **err)
 {
 	buf_adds(json, "{\"_meta\":{\"hostvars\":{");
 	for (size_t i = 0; i < g->nnodes; i++) {
 		const struct group_node *n = &g->nodes[i];
-		_cleanup_free_ char *proxy = proxy_command(n),
-				    *args = xasprintf("-o ProxyCommand=\"%s\" -o HostKeyAlias=%s.%s.croft -o StrictHostKeyChecking=accept-new", proxy, n->name,
-					    g->name);
+		struct way w;
 
+		way_to(g, n, &w);
 		if (i)
 			buf_addc(json, ',');
 		json_quote(json, n->name);
 		buf_adds(json, ":{\"ansible_host\":");
 		json_quote(json, n->address);
-		buf_adds(json, ",\"ansible_user\":\"root\",\"ansible_ssh_common_args\":");
-		json_quote(json, args);
+		if (w.port)
+			buf_addf(json, ",\"ansible_port\":%u", w.port);
+		if (w.user) {
+			buf_adds(json, ",\"ansible_user\":");
+			json_quote(json, w.user);
+		}
+		if (n->ssh_key) {
+			buf_adds(json, ",\"ansible_ssh_private_key_file\":");
+			json_quote(json, n->ssh_key);
+		}
+		buf_adds(json, ",\"ansible_ssh_common_args\":");
+		json_quote(json, w.args);
+		free(w.user);
+		free(w.args);
 		buf_adds(json, ",\"croft_machine\":");
 		json_quote(json, n->full);
 		buf_addc(json, '}');

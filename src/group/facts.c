@@ -23,18 +23,22 @@ static void set_number(struct vars *v, const char *object, const char *attr, uin
 
 static void node_facts(struct vars *v, const struct group *g, const struct group_node *n, const char *object)
 {
-	const struct group_zone *z = &g->zones[n->nics[0].zone];
+	const struct group_zone *z = n->host ? NULL : &g->zones[n->nics[0].zone];
 
 	vars_set(v, object, "ip", n->address);
 	vars_set(v, object, "hostname", n->name);
-	vars_set(v, object, "mac", n->mac);
 	vars_set(v, object, "name", n->name);
 	vars_set(v, object, "node_id", n->id);
-	vars_set(v, object, "gateway", z->gateway);
-	vars_set(v, object, "prefix", z->prefix);
-	vars_set(v, object, "zone", z->name);
+	if (z) {
+		vars_set(v, object, "mac", n->mac);
+		vars_set(v, object, "gateway", z->gateway);
+		vars_set(v, object, "prefix", z->prefix);
+		vars_set(v, object, "zone", z->name);
+	} else {
+		vars_set(v, object, "host", n->host);
+	}
 	/* Its address for those outside of its zone. */
-	vars_set(v, object, "outer_ip", z->kind ? z->router : n->address);
+	vars_set(v, object, "outer_ip", z && z->kind ? z->router : n->address);
 	for (size_t i = 0; i < n->nnics; i++) {
 		_cleanup_free_ char *ip = xasprintf("ip.%zu", i), *mac = xasprintf("mac.%zu", i), *zone = xasprintf("zone.%zu", i);
 
@@ -42,9 +46,11 @@ static void node_facts(struct vars *v, const struct group *g, const struct group
 		vars_set(v, object, mac, n->nics[i].mac);
 		vars_set(v, object, zone, g->zones[n->nics[i].zone].name);
 	}
-	set_number(v, object, "cpu", n->cpu);
-	set_number(v, object, "memory", n->memory);
-	set_number(v, object, "disk", n->disk);
+	if (z) {
+		set_number(v, object, "cpu", n->cpu);
+		set_number(v, object, "memory", n->memory);
+		set_number(v, object, "disk", n->disk);
+	}
 	MAP_FOR(&n->directories, it)
 	{
 		_cleanup_free_ char *attr = xasprintf("directories.%s", it->key);

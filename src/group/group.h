@@ -67,11 +67,14 @@ struct group_node {
 	char *taken;	/* what the template turned out to be, for people: "image tiny" */
 	char *image;	/* croft image */
 	char *machine_file; /* when the template is one; else NULL */
+	char *host;	/* of a real computer, as machine_def has it; else NULL */
+	char *ssh_key;
 	bool has_cpu, has_memory, has_disk; /* the file says so; else the template's or the format's defaults hold */
 	uint64_t cpu, memory, disk;
-	struct group_nic *nics; /* one at least */
+	struct group_nic *nics; /* one at least; none of a real computer */
 	size_t nnics;
-	const char *address; /* of the first */
+	const char *address; /* of the first; a real computer's as the file has it */
+	char *host_address;
 	const char *mac;
 	struct strv init, instance; /* commands as written */
 	struct map directories;	    /* name -> path (char *) */

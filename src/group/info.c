@@ -34,13 +34,20 @@ void group_node_info(const struct group *g, const struct group_node *n, struct b
 	member(b, "state", m ? machine_state_text(m) : e ? "broken" : "absent");
 	for (size_t i = 0; i < n->nnics; i++)
 		buf_addf(b, "%s\"%s\"", i ? "," : ",\"ip_v4\":[", n->nics[i].address);
-	buf_adds(b, "],\"zones\":[");
+	buf_adds(b, n->nnics ? "],\"zones\":[" : ",\"zones\":[");
 	for (size_t i = 0; i < n->nnics; i++)
 		buf_addf(b, "%s\"%s\"", i ? "," : "", g->zones[n->nics[i].zone].name);
 	buf_addc(b, ']');
+	if (n->host) {
+		buf_addf(b, ",\"ip_v4\":[\"%s\"]", n->address);
+		member(b, "host", n->host);
+	}
 	member(b, "mac", n->mac);
 	member(b, "image", m ? m->def.image : n->image);
-	buf_addf(b, ",\"cpu\":%" PRIu64 ",\"memory\":%" PRIu64,
+	if (n->host)
+		buf_adds(b, ",\"cpu\":null,\"memory\":null");
+	else
+		buf_addf(b, ",\"cpu\":%" PRIu64 ",\"memory\":%" PRIu64,
 		m ? (uint64_t)m->def.sockets * m->def.cores * m->def.threads : n->cpu, m ? m->def.memory : n->memory);
 	end = m && machine_state(m) == MACHINE_CRASHED ? machine_last_end(m) : NULL;
 	if (end)

@@ -196,6 +196,24 @@ static int read_names(const struct group *g, const struct node *map, struct buf 
 	return 0;
 }
 
+/* Real computers are in no zone; the machines that are know them by name all the same. */
+static void add_real_hosts(const struct group *g, struct buf *b)
+{
+	for (size_t i = 0; i < g->nnodes; i++) {
+		const struct group_node *n = &g->nodes[i];
+		unsigned char address[16];
+
+		if (!n->host)
+			continue;
+		if (inet_pton(AF_INET, n->address, address) == 1)
+			add_record(b, n->name, "A", "", n->address);
+		else if (inet_pton(AF_INET6, n->address, address) == 1)
+			add_record(b, n->name, "AAAA", "", n->address);
+		else if (strcmp(n->name, n->address))
+			add_record(b, n->name, "CNAME", "", n->address);
+	}
+}
+
 int group_read_links(struct group *g, struct error **err)
 {
 	const struct node *root = doc_root(g->doc);
@@ -213,6 +231,7 @@ int group_read_links(struct group *g, struct error **err)
 		if (read_link(g, links->keys[i], links->items[i], &b, err) < 0)
 			return -1;
 	buf_adds(&b, "],\"records\":[");
+	add_real_hosts(g, &b);
 	if (names && read_names(g, names, &b, err) < 0)
 		return -1;
 	buf_addc(&b, ']');

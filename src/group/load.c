@@ -8,6 +8,7 @@
 #include "internal.h"
 
 #include <dirent.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define DEFAULT_CPU 1
@@ -117,9 +118,42 @@ const struct node *group_command_at(const struct group_node *n, const char *key,
 	return v && v->type == NODE_LIST ? v->items[i] : v;
 }
 
-static int read_params(const struct node *at, struct group_node *n, struct error **err)
+/* As all paths of the file: from the folder that dev_configs is in. "~/..." is in the user's home. */
+static char *key_path(const struct group *g, const char *key)
 {
-	static const char *const known[] = { "cpu", "memory", "disk", NULL };
+	const char *home = getenv("HOME");
+
+	if (*key == '/')
+		return xstrdup(key);
+	return !strncmp(key, "~/", 2) && home ? path_join(home, key + 2) : path_join(g->base_dir, key);
+}
+
+/* A real computer: what says how a virtual one is made has no place beside it. */
+static int read_host(const struct group *g, const struct node *p, struct group_node *n, struct error **err)
+{
+	static const char *const virtual[] = { "cpu", "memory", "disk" };
+	_cleanup_free_ char *user = NULL;
+	const char *host = NULL, *key = NULL;
+	unsigned port;
+
+	if (node_str(p, "host", &host, err) < 0 || node_str(p, "ssh_key", &key, err) < 0)
+		return -1;
+	if (!host)
+		return node_error(node_get(p, "ssh_key"), err, "ssh_key: it is for a real computer, and there is no host");
+	for (size_t i = 0; i < ARRAY_SIZE(virtual); i++)
+		if (node_get(p, virtual[i]))
+			return node_error(node_get(p, virtual[i]), err, "%s: the node is a real computer (host), which has what it has", virtual[i]);
+	if (machine_host_parse(host, &user, &n->host_address, &port, err) < 0)
+		return error_wrap(err, "%s:%d:%d", doc_name(p->doc), node_get(p, "host")->line, node_get(p, "host")->col);
+	n->host = xstrdup(host);
+	n->ssh_key = key ? key_path(g, key) : NULL;
+	n->cpu = n->memory = n->disk = 0;
+	return 0;
+}
+
+static int read_params(const struct group *g, const struct node *at, struct group_node *n, struct error **err)
+{
+	static const char *const known[] = { "cpu", "memory", "disk", "host", "ssh_key", NULL };
 	struct node *p = NULL;
 
 	n->cpu = DEFAULT_CPU;
@@ -135,6 +169,8 @@ static int read_params(const struct node *at, struct group_node *n, struct error
 	if (node_known(p, "vm_params", known, err) < 0 || node_u64(p, "cpu", 1, 255, &n->cpu, err) < 0 ||
 		node_size(p, "memory", &n->memory, err) < 0 || node_size(p, "disk", &n->disk, err) < 0)
 		return -1;
+	if (node_get(p, "host") || node_get(p, "ssh_key"))
+		return read_host(g, p, n, err);
 	if (n->memory < (16u << 20))
 		return node_error(node_get(p, "memory"), err, "memory: %s; a machine needs 16M at least", node_get(p, "memory")->text);
 	return 0;
@@ -167,10 +203,12 @@ int group_read_node(struct group *g, const char *name, const struct node *at, st
 	n->name = xstrdup(name);
 	n->full = xasprintf("%s/%s", g->name, n->name);
 	if (node_known(at, n->name, known, err) < 0 || node_str(at, "node_id", &id, err) < 0 ||
-		node_str(at, "vm_template", &tpl, err) < 0 || read_params(at, n, err) < 0 ||
+		node_str(at, "vm_template", &tpl, err) < 0 || read_params(g, at, n, err) < 0 ||
 		read_directories(at, n, err) < 0 || group_strings(at, "init_commands", &n->init, err) < 0 ||
 		group_strings(at, "instance_commands", &n->instance, err) < 0)
 		return -1;
+	if (n->host && tpl)
+		return node_error(node_get(at, "vm_template"), err, "vm_template: the node is a real computer (host): nothing is made of a template");
 	n->id = xstrdup(id);
 	n->template = xstrdup(tpl);
 	if (name_check("node_id", id, err) < 0)
@@ -299,7 +337,8 @@ int group_load(const char *name, struct group **ret, struct error **err)
 
 void group_node_clear(struct group_node *n)
 {
-	char *all[] = { n->name, n->id, n->full, n->template, n->taken, n->image, n->machine_file };
+	char *all[] = { n->name, n->id, n->full, n->template, n->taken, n->image, n->machine_file, n->host, n->ssh_key,
+		n->host_address };
 
 	for (size_t k = 0; k < ARRAY_SIZE(all); k++)
 		free(all[k]);

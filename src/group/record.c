@@ -333,7 +333,7 @@ int group_addresses(struct group *g, struct error **err)
 	g->prefix = g->zones[0].prefix;
 	g->gateway = g->zones[0].gateway;
 	for (size_t i = 0; i < g->nnodes; i++)
-		g->nodes[i].address = g->nodes[i].nics[0].address;
+		g->nodes[i].address = g->nodes[i].host ? g->nodes[i].host_address : g->nodes[i].nics[0].address;
 	return rc;
 }
 

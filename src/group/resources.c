@@ -133,7 +133,7 @@ int group_check_resources(const struct group *g, struct error **err)
 
 		if (!n->gone && (s == MACHINE_STOPPED || s == MACHINE_CRASHED))
 			memory += m ? m->def.memory : n->memory;
-		fresh += !m && !n->gone;
+		fresh += !m && !n->gone && !n->host;
 		disk += m ? 0 : n->disk;
 	}
 	if (check_memory(g, memory, err) < 0 || check_disk(g, fresh, disk, err) < 0)

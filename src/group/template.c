@@ -71,6 +71,10 @@ static int resolve(struct group *g, struct group_node *n, struct error **err)
 	_cleanup_free_ char *list = NULL;
 	_cleanup_image_ struct image *img = NULL;
 
+	if (n->host) {
+		take(n, NULL, xasprintf("real computer %s", n->host));
+		return 0;
+	}
 	if (!n->template)
 		return take_default(n, "setting image.default", err);
 	if (file_exists(cloud))
@@ -98,7 +102,7 @@ static const struct group_node *like(const struct group *g, size_t i)
 {
 	const struct group_node *a = i ? &g->nodes[i - 1] : NULL, *b = &g->nodes[i];
 
-	return a && a->taken && a->template && b->template && !strcmp(a->template, b->template) ? a : NULL;
+	return a && a->taken && !a->host && !b->host && a->template && b->template && !strcmp(a->template, b->template) ? a : NULL;
 }
 
 int group_templates(struct group *g, struct error **err)
@@ -170,6 +174,13 @@ static void set_nics(const struct group *g, const struct group_node *n, struct m
 int group_machine_def(const struct group *g, const struct group_node *n, struct machine_def *d, struct error **err)
 {
 	machine_def_init(d);
+	if (n->host) {
+		free(d->name);
+		d->name = xstrdup(n->full);
+		d->host = xstrdup(n->host);
+		d->ssh_key = n->ssh_key ? xstrdup(n->ssh_key) : NULL;
+		return 0;
+	}
 	if (n->machine_file) {
 		_cleanup_doc_ struct doc *doc = doc_load(n->machine_file, err);
 

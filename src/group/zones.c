@@ -441,8 +441,12 @@ static int read_nics(struct group *g, struct group_node *n, bool section, struct
 	const struct node *net = node_get(n->at, "network");
 	size_t len = net && net->type == NODE_LIST ? net->len : 1;
 
-	if (n->gone)
+	if (n->gone && !n->host)
 		return group_gone_nics(g, n, err);
+	if (n->host && !n->gone && net && net->len)
+		return node_error(net, err, "network: the node is a real computer (host): it is in no zone of the group's");
+	if (n->host)
+		return 0;
 	if (!len || len > GROUP_NICS_MAX)
 		return node_error(net, err, "network: %zu; 1 to %d are possible", len, GROUP_NICS_MAX);
 	n->nics = xcalloc(len, sizeof(*n->nics));
@@ -462,7 +466,7 @@ static int check_maps(const struct group *g, struct error **err)
 			const struct group_node *n = group_node(g, f->spec.node, err);
 			bool there = false;
 
-			for (size_t m = 0; m < n->nnics; m++)
+			for (size_t m = 0; n && m < n->nnics; m++)
 				there |= n->nics[m].zone == i;
 			if (!there)
 				return node_error(f->at, err, "maps: %s is not in zone %s", f->spec.node, g->zones[i].name);

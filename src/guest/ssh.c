@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/intr.h"
+#include "base/log.h"
 #include "base/loop.h"
 #include "base/mem.h"
 
@@ -26,7 +27,8 @@ static int ssh_fail(struct ssh_client *c, enum error_class cls, struct error **e
 static int set_options(struct ssh_client *c, const struct ssh_opts *o)
 {
 	long seconds = (o->timeout_ms < 0 ? CONNECT_MS : o->timeout_ms + 999) / 1000;
-	int strict = 0, level = SSH_LOG_NOLOG, no = 0, yes = 1;
+	/* Without being strict libssh takes every host that is not known yet for known. */
+	int strict = o->known_hosts != NULL, level = SSH_LOG_NOLOG, no = 0, yes = 1;
 
 	ssh_options_set(c->session, SSH_OPTIONS_HOST, o->host);
 	ssh_options_set(c->session, SSH_OPTIONS_PORT, &c->port);
@@ -48,6 +50,44 @@ static int set_options(struct ssh_client *c, const struct ssh_opts *o)
 	return o->kex ? ssh_options_set(c->session, SSH_OPTIONS_KEY_EXCHANGE, o->kex) : 0;
 }
 
+/* "SHA256:..." as ssh-keygen -l prints it, or ""; new. */
+static char *fingerprint(struct ssh_client *c)
+{
+	unsigned char *hash = NULL;
+	ssh_key key = NULL;
+	char *text = NULL, *ret;
+	size_t n = 0;
+
+	if (ssh_get_server_publickey(c->session, &key) == SSH_OK && ssh_get_publickey_hash(key, SSH_PUBLICKEY_HASH_SHA256, &hash, &n) == 0)
+		text = ssh_get_fingerprint_hash(SSH_PUBLICKEY_HASH_SHA256, hash, n);
+	ret = xstrdup(text ? text : "");
+	ssh_string_free_char(text);
+	ssh_clean_pubkey_hash(&hash);
+	ssh_key_free(key);
+	return ret;
+}
+
+static int pin(struct ssh_client *c, const struct ssh_opts *o, struct error **err)
+{
+	_cleanup_free_ char *print = fingerprint(c);
+
+	if (ssh_session_update_known_hosts(c->session) != SSH_OK)
+		return error_set(err, ERR_FAILED, "%s: the host key of %s cannot be kept there: %s", o->known_hosts, c->host,
+			ssh_get_error(c->session));
+	log_info("%s port %u: first contact, its host key %s is kept in %s", c->host, c->port, print, o->known_hosts);
+	return 0;
+}
+
+static int other_key(struct ssh_client *c, const struct ssh_opts *o, struct error **err)
+{
+	_cleanup_free_ char *print = fingerprint(c);
+	_cleanup_free_ char *name = c->port == SSH_PORT ? xstrdup(c->host) : xasprintf("[%s]:%u", c->host, c->port);
+
+	error_set(err, ERR_FAILED, "%s port %u: its host key %s is not the one in %s", c->host, c->port, print, o->known_hosts);
+	return error_hint(err, "somebody may sit in between; when the machine was made anew, take the old key out: ssh-keygen -R '%s' -f '%s'",
+		name, o->known_hosts);
+}
+
 static int check_host(struct ssh_client *c, const struct ssh_opts *o, struct error **err)
 {
 	if (!o->known_hosts)
@@ -57,11 +97,12 @@ static int check_host(struct ssh_client *c, const struct ssh_opts *o, struct err
 		return 0;
 	case SSH_KNOWN_HOSTS_NOT_FOUND:
 	case SSH_KNOWN_HOSTS_UNKNOWN:
+		if (o->pin)
+			return pin(c, o, err);
 		error_set(err, ERR_FAILED, "%s port %u: its host key is not in %s", c->host, c->port, o->known_hosts);
 		return error_hint(err, "add it when you trust it: ssh-keyscan -p %u %s >> %s", c->port, c->host, o->known_hosts);
 	default:
-		error_set(err, ERR_FAILED, "%s port %u: its host key is not the one in %s", c->host, c->port, o->known_hosts);
-		return error_hint(err, "somebody may sit in between; when the machine was made anew, take the old key out");
+		return other_key(c, o, err);
 	}
 }
 
@@ -129,6 +170,8 @@ static int log_in(struct ssh_client *c, const struct ssh_opts *o, struct error *
 		rc = by_key_of(c, o, err);
 	if (!rc && o->agent)
 		rc = ssh_userauth_agent(c->session, NULL) == SSH_AUTH_SUCCESS;
+	if (!rc && o->own_keys)
+		rc = ssh_userauth_publickey_auto(c->session, NULL, NULL) == SSH_AUTH_SUCCESS;
 	if (!rc && o->password)
 		rc = by_password(c, o, err);
 	if (rc)

@@ -19,7 +19,9 @@ struct ssh_opts {
 	const char *key_file; /* private key, or NULL */
 	const char *key_text; /* the same as its text (PEM or OpenSSH), or NULL */
 	bool agent;	      /* ask ssh-agent */
+	bool own_keys;	      /* try the user's own keys, ~/.ssh/id_* */
 	const char *known_hosts; /* the server's key must be there; NULL: it is not checked, for machines that croft has just made */
+	bool pin;		 /* a server of which known_hosts holds no key yet is trusted, and its key is kept there */
 	const char *ciphers, *kex; /* comma-separated, or NULL */
 	int timeout_ms;	      /* of connecting and logging in; -1: 30 s */
 	int fd; /* a connection that is there already, as of ssh_knock(); given away. 0: none */

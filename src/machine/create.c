@@ -185,7 +185,7 @@ int machine_create(struct machine_def *d, struct error **err)
 		if (!img)
 			return error_wrap(err, "machine %s", d->name);
 	}
-	if (machine_def_resolve(d, img, err) < 0)
+	if ((d->host ? machine_real_check(d, err) : machine_def_resolve(d, img, err)) < 0)
 		return -1;
 	if (machine_check_disks(d, err) < 0 || build(d, dir, err) < 0)
 		return error_wrap(err, "machine %s", d->name);

@@ -22,6 +22,8 @@ const char *const machine_watchdogs[] = { "none", "reset", "shutdown", "poweroff
 const struct field machine_fields[] = {
 	{ "name", FIELD_TEXT, AT(machine_def, name), NULL, 0 },
 	{ "image", FIELD_TEXT, AT(machine_def, image), NULL, 0 },
+	{ "host", FIELD_TEXT, AT(machine_def, host), NULL, 0 },
+	{ "ssh_key", FIELD_TEXT, AT(machine_def, ssh_key), NULL, 0 },
 	{ "arch", FIELD_TEXT, AT(machine_def, arch), NULL, 0 },
 	{ "type", FIELD_TEXT, AT(machine_def, type), NULL, 0 },
 	{ "firmware", FIELD_WORD, AT(machine_def, firmware), machine_firmwares, 0 },

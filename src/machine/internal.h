@@ -41,9 +41,14 @@ int machine_def_copy(const struct machine_def *from, struct machine_def *to, str
 
 /*
  * Held while a command changes the machine; an error names the pid of the other one. ERR_STATE as well when a rescue system has its disks
- * (rescue.h); one that nobody works with any more is ended first.
+ * (rescue.h; one that nobody works with any more is ended first), and for real computers.
  */
 int machine_lock(const struct machine *m, struct error **err);
+/* real.c: a definition with a host; connecting; letting go. */
+int machine_real_check(struct machine_def *d, struct error **err);
+int machine_real_start(struct machine *m, bool *already, struct error **err);
+struct agent *machine_real_agent(struct machine *m, int timeout_ms, struct error **err);
+int machine_real_stop(struct machine *m, struct error **err);
 /* The same whatever a rescue system does. */
 int machine_lock_alone(const struct machine *m, struct error **err);
 /* The part of machine_lock that looks at the rescue system. force: a kept one is ended as well. */

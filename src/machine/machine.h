@@ -61,6 +61,8 @@ struct machine_share {
 struct machine_def {
 	char *name;	/* full name */
 	char *image;	/* NULL: no image (bare disks) */
+	char *host;	/* "[USER@]ADDRESS[:PORT]": a real computer, reached by ssh; the properties of virtual ones mean nothing then. NULL: virtual */
+	char *ssh_key;	/* of a real one: the private key's file, absolute; NULL: ssh-agent and the user's own keys */
 	char *arch;	/* x86_64 */
 	char *type;	/* pc, q35, or a versioned QEMU machine type; default q35 */
 	char *firmware; /* bios (default), uefi, uefi-secure */
@@ -158,7 +160,13 @@ struct machine_start_opts {
 int machine_start(struct machine *m, const struct machine_start_opts *o, bool *already, struct error **err);
 /* Waits for the guest program; patience goes by progress (console output, CPU use), timeout_ms -1: 120 s without any. On failure the error carries the last console lines. */
 int machine_wait_ready(struct machine *m, int timeout_ms, struct error **err);
+/* A real computer whose connection was lost is connected to again. */
 struct agent *machine_agent(struct machine *m, int timeout_ms, struct error **err);
+/* ERR_STATE when it is a real computer, for what makes no sense there. All that takes the machine's lock asks already. */
+int machine_need_virtual(const struct machine *m, struct error **err);
+/* Parts of a real computer's `host`; user NULL and port 0 when it names none. New strings. */
+int machine_host_parse(const char *text, char **user, char **host, unsigned *port, struct error **err);
+char *machine_known_hosts(void); /* where their keys are kept; new */
 /* The same, but a paused machine, which would never answer, is an error at once. */
 struct agent *machine_agent_awake(struct machine *m, int timeout_ms, struct error **err);
 /* Halt the processors of a running machine, and let them go; what is so already is success. */

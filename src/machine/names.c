@@ -216,7 +216,7 @@ int machine_lock_alone(const struct machine *m, struct error **err)
 
 int machine_lock(const struct machine *m, struct error **err)
 {
-	int fd = machine_lock_alone(m, err);
+	int fd = machine_need_virtual(m, err) < 0 ? -1 : machine_lock_alone(m, err);
 
 	if (fd < 0 || rescue_check(m, false, err) == 0)
 		return fd;

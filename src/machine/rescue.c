@@ -168,7 +168,7 @@ static int start_new(struct rescue *r, struct machine *m, const struct rescue_op
 
 struct rescue *rescue_open(struct machine *m, struct error **err)
 {
-	_cleanup_rescue_ struct rescue *r = rescue_at(m, err);
+	_cleanup_rescue_ struct rescue *r = machine_need_virtual(m, err) < 0 ? NULL : rescue_at(m, err);
 	struct proc_id id;
 
 	if (!r || take_lock(r, err) < 0)

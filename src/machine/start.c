@@ -237,9 +237,11 @@ int machine_start_locked(struct machine *m, const struct machine_start_opts *o, 
 
 int machine_start(struct machine *m, const struct machine_start_opts *o, bool *already, struct error **err)
 {
-	_cleanup_close_ int lock = machine_lock(m, err);
+	_cleanup_close_ int lock = m->def.host ? -1 : machine_lock(m, err);
 	bool was = false;
 
+	if (m->def.host)
+		return machine_real_start(m, already, err);
 	if (lock < 0 || snap_recover_locked(m, err) < 0 || machine_start_locked(m, o, &was, err) < 0)
 		return -1;
 	if (already)

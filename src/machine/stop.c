@@ -175,13 +175,16 @@ static int stop_locked(struct machine *m, int timeout_ms, const char **how, stru
 
 int machine_stop(struct machine *m, int timeout_ms, const char **how, struct error **err)
 {
-	_cleanup_close_ int lock = machine_lock(m, err);
+	_cleanup_close_ int lock = m->def.host ? -1 : machine_lock(m, err);
 	const char *unused;
 
-	if (lock < 0)
-		return -1;
 	if (!how)
 		how = &unused;
+	*how = "let go";
+	if (m->def.host)
+		return machine_real_stop(m, err);
+	if (lock < 0)
+		return -1;
 	*how = "guest";
 	return stop_locked(m, timeout_ms, how, err);
 }
@@ -221,6 +224,8 @@ struct agent *machine_agent(struct machine *m, int timeout_ms, struct error **er
 	struct proc_id id;
 	struct agent *a;
 
+	if (m->def.host)
+		return machine_real_agent(m, timeout_ms, err);
 	if (!machine_qemu(m, &id)) {
 		error_set(err, ERR_STATE, "machine %s: it is not running", m->name);
 		error_hint(err, "start it: croft vm start %s", m->name);
@@ -261,9 +266,9 @@ char *machine_qmp(struct machine *m, const char *command, const char *arguments,
 			return NULL;
 		}
 	}
-	if (!machine_qemu(m, &id))
+	if (machine_need_virtual(m, err) == 0 && !machine_qemu(m, &id))
 		error_set(err, ERR_STATE, "it is not running");
-	else if (machine_ensure_helper(m, err) == 0)
+	else if (!*err && machine_ensure_helper(m, err) == 0)
 		q = qmp_connect(sock, timeout_ms, err);
 	if (q && qmp_command(q, command, args, timeout_ms, &ret, err) == 0 && note_pause(m, command, err) == 0)
 		text = json_dumps(ret, JSON_ENCODE_ANY | JSON_COMPACT);

@@ -80,6 +80,8 @@ int machine_type(struct machine *m, const char *text, const char *layout, int in
 
 	if (keys_parse(&k, text, layout ? layout : m->def.keyboard, err) < 0)
 		return -1;
+	if (machine_need_virtual(m, err) < 0)
+		return -1;
 	if (!machine_qemu(m, &id)) {
 		error_set(err, ERR_STATE, "machine %s: it is not running", m->name);
 		return error_hint(err, "start it: croft vm start %s", m->name);

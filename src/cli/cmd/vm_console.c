@@ -107,7 +107,7 @@ static int vm_console_run(const struct cmd_args *a, struct error **err)
 	_cleanup_buf_ struct buf tail = BUF_INIT;
 	unsigned char key;
 
-	if (!m || detach_key(arg_str(a, "detach"), &key, err) < 0)
+	if (!m || machine_need_virtual(m, err) < 0 || detach_key(arg_str(a, "detach"), &key, err) < 0)
 		return -1;
 	switch (machine_state(m)) {
 	case MACHINE_STOPPED:

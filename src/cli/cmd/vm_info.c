@@ -28,6 +28,10 @@ static void list_one(struct table *t, const char *name)
 		}
 		return;
 	}
+	if (m->def.host) {
+		table_row(t, (const char *const[]){ m->name, machine_state_text(m), "real computer", NULL, NULL, m->def.host });
+		return;
+	}
 	cpus = xasprintf("%u", m->def.sockets * m->def.cores * m->def.threads);
 	memory = cli_format == FORMAT_TABLE ? xstrdup(format_size(m->def.memory, human)) :
 					      xasprintf("%" PRIu64, m->def.memory);

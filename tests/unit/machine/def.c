@@ -82,11 +82,41 @@ static void macs_are_functions_of_names(void **s)
 	assert_string_not_equal(a, b);
 }
 
+static void hosts_have_parts(void **s)
+{
+	static const struct {
+		const char *text, *user, *host;
+		unsigned port;
+	} good[] = { { "a", NULL, "a", 0 }, { "me@a.example:2222", "me", "a.example", 2222 }, { "fe80::1", NULL, "fe80::1", 0 },
+		{ "me@[fe80::1]:22", "me", "fe80::1", 22 }, { "[::1]", NULL, "::1", 0 }, { "d@o@a", "d@o", "a", 0 } };
+	static const char *const bad[] = { "", "@a", "me@", "me@:22", "a:0", "a:65536", "a:b", "[::1", "[::1]x", "-oX", "me@-x", "a b", "a'b" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
+		_cleanup_free_ char *user = NULL, *host = NULL;
+		_cleanup_error_ struct error *e = NULL;
+		unsigned port = 9;
+
+		assert_int_equal(machine_host_parse(good[i].text, &user, &host, &port, &e), 0);
+		assert_string_equal(host, good[i].host);
+		assert_int_equal(port, good[i].port);
+		assert_true(good[i].user ? user && !strcmp(user, good[i].user) : !user);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		_cleanup_free_ char *user = NULL, *host = NULL;
+		_cleanup_error_ struct error *e = NULL;
+		unsigned port;
+
+		assert_int_equal(machine_host_parse(bad[i], &user, &host, &port, &e), -1);
+		assert_int_equal(e->cls, ERR_USAGE);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_written_reads_the_same),
 		cmocka_unit_test(mistakes_have_a_position),
+		cmocka_unit_test(hosts_have_parts),
 		cmocka_unit_test(macs_are_functions_of_names),
 	};
 
