@@ -115,6 +115,42 @@ static void neighbours_and_pings_are_answered(void **state)
 	assert_memory_equal(frame + 22, dst, 16);
 }
 
+/* From a port of [::1] to the machine behind the filter, and its answers back; not after the forward is gone. */
+static void udp_by_a_forward(void **state)
+{
+	struct sockaddr_in6 to = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+	int held = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0), fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct pollfd p = { .fd = fd, .events = POLLIN };
+	_cleanup_free_ char *request = NULL, *end = NULL;
+	socklen_t n = sizeof(to);
+	uint8_t home[16], src[16], b[16];
+
+	if (held < 0 || bind(held, (struct sockaddr *)&to, sizeof(to)) < 0)
+		skip_test("this computer has no IPv6 loopback");
+	assert_int_equal(getsockname(held, (struct sockaddr *)&to, &n), 0);
+	close(held);
+	address(HOME, home);
+	request = xasprintf("{\"op\":\"forward\",\"proto\":\"udp\",\"host\":\"::1\",\"host_port\":%u,\"node\":\"n0\",\"port\":53}", ntohs(to.sin6_port));
+	free(wires_ask(request));
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(sendto(fd, "ask", 3, 0, (struct sockaddr *)&to, sizeof(to)), 3);
+		assert_int_not_equal(receive6(HOME, IPPROTO_UDP, -1, true), 0);
+		assert_memory_equal(frame + 38, home, 16);
+		assert_int_equal(get16(frame + 56), 53);
+		assert_memory_equal(frame + 62, "ask", 3);
+		memcpy(src, frame + 22, 16);
+		udp6(HOME, home, 53, src, get16(frame + 54), 64);
+		assert_int_equal(poll(&p, 1, 20000), 1);
+		assert_int_equal(recv(fd, b, sizeof(b), 0), 4);
+	}
+	end = xasprintf("{\"op\":\"unforward\",\"proto\":\"udp\",\"host\":\"::1\",\"host_port\":%u,\"node\":\"n0\",\"port\":53}", ntohs(to.sin6_port));
+	free(wires_ask(end));
+	sendto(fd, "ask", 3, 0, (struct sockaddr *)&to, sizeof(to));
+	wire_settle(HOME);
+	assert_int_equal(receive6(HOME, IPPROTO_UDP, -1, false), 0);
+	close(fd);
+}
+
 static void only_answers_come_in(void **state)
 {
 	uint8_t home[16], wan[16];
@@ -159,6 +195,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_router_is_advertised, begin, wires_end),
 		cmocka_unit_test_setup_teardown(neighbours_and_pings_are_answered, begin, wires_end),
+		cmocka_unit_test_setup_teardown(udp_by_a_forward, begin, wires_end),
 		cmocka_unit_test_setup_teardown(only_answers_come_in, begin, wires_end),
 		cmocka_unit_test_setup_teardown(errors_are_told, begin, wires_end),
 	};
