@@ -53,7 +53,7 @@ static int take_machine_file(struct group_node *n, const char *path, struct erro
 	if (!d)
 		return -1;
 	machine_def_init(&def);
-	rc = machine_def_read(&def, doc_root(d), err);
+	rc = machine_def_read(&def, doc_root(d), err) < 0 ? -1 : machine_def_check(&def, doc_root(d), err);
 	if (rc == 0) {
 		n->machine_file = xstrdup(path);
 		take(n, xstrdup(def.image), xasprintf("machine file %s", path));

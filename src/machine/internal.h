@@ -24,6 +24,7 @@ char *machine_disk_path(const struct machine *m, size_t index); /* the disk's ow
 char *machine_nvram_path(const struct machine *m);		/* of a UEFI machine; new */
 bool machine_is_uefi(const struct machine_def *d);
 bool machine_is_secure(const struct machine_def *d);
+const char *machine_default_type(const char *arch); /* the board that one gets that names none */
 unsigned machine_cpus(const struct machine_def *d); /* sockets * cores * threads */
 /* Whether the CD that is to be ejected is still in the drive: DIR/first-run is there. */
 bool machine_is_first_run(const struct machine *m);

@@ -114,6 +114,9 @@ struct machine_share *machine_def_add_share(struct machine_def *d);
 void machine_def_drop(struct machine_def *d, const char *key, size_t index);
 /* A machine file (YAML or JSON) into d, over what d holds; unknown keys and wrong values are errors with position. */
 int machine_def_read(struct machine_def *d, const struct node *root, struct error **err);
+/* Whether what was read of that file is known to QEMU too: display, machine type, host devices; errors with position. root NULL: all of d,
+ * by the machine's name. */
+int machine_def_check(const struct machine_def *d, const struct node *root, struct error **err);
 void machine_def_to_json(const struct machine_def *d, struct buf *b);
 /* 52:54:00:xx:xx:xx from the full name and the NIC's index (locally administered is kept to QEMU's OUI). */
 void machine_mac(const char *full_name, unsigned index, char ret[18]);

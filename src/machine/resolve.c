@@ -249,7 +249,7 @@ static int check(const struct machine_def *d, const struct image *img, struct er
 	for (size_t i = 0; i < d->ndisks; i++)
 		if (check_disk(d, i, err) < 0)
 			return -1;
-	return check_words(d, err) < 0 ? -1 : check_utf8(d, err);
+	return check_words(d, err) < 0 || check_utf8(d, err) < 0 ? -1 : machine_def_check(d, NULL, err);
 }
 
 bool machine_is_uefi(const struct machine_def *d)
@@ -268,7 +268,7 @@ unsigned machine_cpus(const struct machine_def *d)
 }
 
 /* The board that QEMU's own documentation takes for this architecture. */
-static const char *default_type(const char *arch)
+const char *machine_default_type(const char *arch)
 {
 	static const char *const boards[][2] = { { "x86_64", "q35" }, { "i386", "q35" }, { "ppc64", "pseries" }, { "ppc", "g3beige" },
 		{ "s390x", "s390-ccw-virtio" }, { "sparc64", "sun4u" }, { "m68k", "virt" } };
@@ -285,9 +285,9 @@ int machine_def_resolve(struct machine_def *d, const struct image *img, struct e
 
 	default_text(&d->arch, img && img->arch ? img->arch : "x86_64");
 	/* q35 is what a definition begins with; other architectures have no such board */
-	if (d->type && !strcmp(d->type, "q35") && strcmp(default_type(d->arch), "q35"))
+	if (d->type && !strcmp(d->type, "q35") && strcmp(machine_default_type(d->arch), "q35"))
 		free(STEAL(d->type));
-	default_text(&d->type, default_type(d->arch));
+	default_text(&d->type, machine_default_type(d->arch));
 	default_text(&d->display, "none");
 	default_text(&d->firmware, img && img->firmware && !strcmp(img->firmware, "uefi") ? "uefi" : "bios");
 	default_text(&d->hostname, slash ? slash + 1 : d->name);

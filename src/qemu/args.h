@@ -77,6 +77,8 @@ void qemu_add_tpm(struct strv *argv, const char *arch, const char *socket);
 void qemu_add_sound(struct strv *argv, const char *sound);
 void qemu_add_watchdog(struct strv *argv, const char *action);
 /* "1234:abcd" (vendor and product) or "1.2" (bus and port); ERR_USAGE: neither. "0000:01:00.0" or "01:00.0" likewise. */
+int qemu_check_usb(const char *device, struct error **err);
+int qemu_check_pci(const char *device, struct error **err);
 int qemu_add_usb_host(struct strv *argv, struct qemu_buses *b, const char *device, struct error **err);
 int qemu_add_pci_host(struct strv *argv, const char *device, struct error **err);
 struct qemu_memory {

@@ -79,35 +79,51 @@ static bool hex(const char *s, size_t n)
 	return true;
 }
 
-int qemu_add_usb_host(struct strv *argv, struct qemu_buses *b, const char *device, struct error **err)
+static bool is_usb_id(const char *device)
+{
+	return strlen(device) == 9 && device[4] == ':' && hex(device, 4) && hex(device + 5, 4);
+}
+
+int qemu_check_usb(const char *device, struct error **err)
 {
 	const char *dot = strchr(device, '.');
 	size_t digits = strspn(device, "0123456789");
 
-	if (strlen(device) == 9 && device[4] == ':' && hex(device, 4) && hex(device + 5, 4)) {
-		qemu_need_usb(argv, b);
-		strv_add(argv, "-device");
-		strv_addf(argv, "usb-host,bus=usb.0,vendorid=0x%.4s,productid=0x%s", device, device + 5);
+	if (is_usb_id(device) || (digits && digits < 4 && dot == device + digits && dot[1] && strspn(dot + 1, "0123456789.") == strlen(dot + 1)))
 		return 0;
-	}
-	if (digits && digits < 4 && dot == device + digits && dot[1] && strspn(dot + 1, "0123456789.") == strlen(dot + 1)) {
-		qemu_need_usb(argv, b);
-		strv_add(argv, "-device");
-		strv_addf(argv, "usb-host,bus=usb.0,hostbus=%.*s,hostport=%s", (int)digits, device, dot + 1);
-		return 0;
-	}
-	error_set(err, ERR_USAGE, "usb '%s' is not VENDOR:PRODUCT (as lsusb prints them, 0951:1666) or BUS.PORT (1.2)", device);
-	return -1;
+	return error_set(err, ERR_USAGE, "usb '%s' is not VENDOR:PRODUCT (as lsusb prints them, 0951:1666) or BUS.PORT (1.2)", device);
 }
 
-int qemu_add_pci_host(struct strv *argv, const char *device, struct error **err)
+int qemu_add_usb_host(struct strv *argv, struct qemu_buses *b, const char *device, struct error **err)
+{
+	size_t digits = strspn(device, "0123456789");
+
+	if (qemu_check_usb(device, err) < 0)
+		return -1;
+	qemu_need_usb(argv, b);
+	strv_add(argv, "-device");
+	if (is_usb_id(device))
+		strv_addf(argv, "usb-host,bus=usb.0,vendorid=0x%.4s,productid=0x%s", device, device + 5);
+	else
+		strv_addf(argv, "usb-host,bus=usb.0,hostbus=%.*s,hostport=%s", (int)digits, device, device + digits + 1);
+	return 0;
+}
+
+int qemu_check_pci(const char *device, struct error **err)
 {
 	const char *s = strlen(device) == 12 && hex(device, 4) && device[4] == ':' ? device + 5 : device;
 
 	if (strlen(s) != 7 || !hex(s, 2) || s[2] != ':' || !hex(s + 3, 2) || s[5] != '.' || s[6] < '0' || s[6] > '7')
 		return error_set(err, ERR_USAGE, "pci '%s' is not a PCI address (as lspci -D prints them, 0000:01:00.0)", device);
+	return 0;
+}
+
+int qemu_add_pci_host(struct strv *argv, const char *device, struct error **err)
+{
+	if (qemu_check_pci(device, err) < 0)
+		return -1;
 	strv_add(argv, "-device");
-	strv_addf(argv, "vfio-pci,host=%s%s", s == device ? "0000:" : "", device);
+	strv_addf(argv, "vfio-pci,host=%s%s", strlen(device) == 7 ? "0000:" : "", device);
 	return 0;
 }
 

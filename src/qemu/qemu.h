@@ -4,6 +4,7 @@
 #define CROFT_QEMU_QEMU_H
 
 #include "base/error.h"
+#include "base/strv.h"
 #include <stdbool.h>
 
 struct qemu {
@@ -12,6 +13,7 @@ struct qemu {
 	unsigned major, minor, micro;
 	char *package; /* "Debian 1:7.2+..." or "" */
 	bool sandbox;  /* built with seccomp */
+	struct strv machines; /* its machine types and their other names, sorted */
 };
 /*
  * qemu-system-ARCH from PATH (CROFT_QEMU names another program), at least 7.2. ERR_NOT_FOUND or ERR_FAILED tell

@@ -18,7 +18,7 @@
 
 #define NEEDS_MAJOR 7
 #define NEEDS_MINOR 2
-#define CACHE_MAX 65536
+#define CACHE_MAX ((size_t)1 << 20)
 #define ASK_MS 20000
 
 void qemu_clear(struct qemu *q)
@@ -26,6 +26,7 @@ void qemu_clear(struct qemu *q)
 	free(q->path);
 	free(q->arch);
 	free(q->package);
+	strv_free(&q->machines);
 	*q = (struct qemu){ 0 };
 }
 
@@ -66,10 +67,13 @@ static bool from_cache(json_t *cache, const char *stamp, struct qemu *q)
 {
 	const char *was, *package;
 	int sandbox, major, minor, micro;
+	json_t *machines, *name;
+	size_t i;
 
-	if (json_unpack(json_object_get(cache, q->path), "{s:s, s:[i,i,i], s:s, s:b}", "stamp", &was, "version", &major,
-		    &minor, &micro, "package", &package, "sandbox", &sandbox) < 0 || strcmp(was, stamp))
+	if (json_unpack(json_object_get(cache, q->path), "{s:s, s:[i,i,i], s:s, s:b, s:o}", "stamp", &was, "version", &major,
+		    &minor, &micro, "package", &package, "sandbox", &sandbox, "machines", &machines) < 0 || strcmp(was, stamp))
 		return false;
+	json_array_foreach(machines, i, name) if (json_is_string(name)) strv_add(&q->machines, json_string_value(name));
 	q->major = (unsigned)major;
 	q->minor = (unsigned)minor;
 	q->micro = (unsigned)micro;
@@ -83,18 +87,39 @@ static void to_cache(json_t *cache, const char *file, const char *stamp, const s
 {
 	_cleanup_free_ char *dir = path_dirname(file), *text = NULL;
 	_cleanup_error_ struct error *e = NULL;
+	json_t *machines = json_array();
 
-	json_object_set_new(cache, q->path, json_pack("{s:s, s:[i,i,i], s:s, s:b}", "stamp", stamp, "version",
-		(int)q->major, (int)q->minor, (int)q->micro, "package", q->package, "sandbox", q->sandbox));
+	for (size_t i = 0; i < q->machines.len; i++)
+		json_array_append_new(machines, json_string(q->machines.v[i]));
+	json_object_set_new(cache, q->path, json_pack("{s:s, s:[i,i,i], s:s, s:b, s:o}", "stamp", stamp, "version",
+		(int)q->major, (int)q->minor, (int)q->micro, "package", q->package, "sandbox", q->sandbox, "machines", machines));
 	text = json_dumps(cache, JSON_INDENT(1) | JSON_SORT_KEYS);
 	if (text && (file_mkdirs(dir, 0700, &e) < 0 || file_write(file, text, strlen(text), 0600, &e) < 0))
 		log_debug("%s", e->msg);
 }
 
-/* Starts an empty QEMU that answers one question and quits. 1: it answered; 0: it did not. */
+/* Answers are one JSON document after the other; that to query-machines is a list. */
+static void read_machines(struct qemu *q, const char *text, size_t len)
+{
+	json_error_t e;
+	json_t *o, *list, *m;
+	size_t i;
+
+	for (; (o = json_loadb(text, len, JSON_DISABLE_EOF_CHECK, &e)); text += e.position, len -= (size_t)e.position) {
+		list = json_object_get(o, "return");
+		json_array_foreach(list, i, m)
+			for (const char *const *key = (const char *const[]){ "name", "alias", NULL }; *key; key++)
+				if (json_is_string(json_object_get(m, *key)))
+					strv_add(&q->machines, json_string_value(json_object_get(m, *key)));
+		json_decref(o);
+	}
+	strv_sort(&q->machines);
+}
+
+/* Starts an empty QEMU that answers what it is asked and quits. 1: it answered; 0: it did not. */
 static int ask(struct qemu *q, bool sandbox, struct buf *errout, struct error **err)
 {
-	static const char script[] = "{\"execute\":\"qmp_capabilities\"}{\"execute\":\"quit\"}";
+	static const char script[] = "{\"execute\":\"qmp_capabilities\"}{\"execute\":\"query-machines\"}{\"execute\":\"quit\"}";
 	const char *argv[16] = { q->path, "-M", "none", "-nodefaults", "-no-user-config", "-display", "none", "-qmp", "stdio" };
 	_cleanup_buf_ struct buf out = BUF_INIT;
 	_cleanup_proc_ struct proc p = PROC_INIT;
@@ -129,6 +154,7 @@ static int ask(struct qemu *q, bool sandbox, struct buf *errout, struct error **
 		q->micro = (unsigned)micro;
 		q->package = xstrdup(package ? package : "");
 		q->sandbox = sandbox;
+		read_machines(q, buf_str(&out), out.len);
 	}
 	json_decref(greeting);
 	return q->package != NULL;

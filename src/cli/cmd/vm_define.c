@@ -110,7 +110,7 @@ static int vm_create_run(const struct cmd_args *a, struct error **err)
 	cmd_define_init(&d);
 	if (file) {
 		doc = doc_load(file, err);
-		if (!doc || machine_def_read(&d, doc_root(doc), err) < 0)
+		if (!doc || machine_def_read(&d, doc_root(doc), err) < 0 || machine_def_check(&d, doc_root(doc), err) < 0)
 			return -1;
 	}
 	set_text(&d.name, name);

@@ -68,6 +68,34 @@ static void mistakes_have_a_position(void **s)
 	}
 }
 
+static int check_text(const char *text, struct error **err)
+{
+	_cleanup_doc_ struct doc *doc = doc_parse("m.yaml", text, strlen(text), err);
+	_cleanup_(machine_def_clear) struct machine_def d;
+
+	machine_def_init(&d);
+	return doc && machine_def_read(&d, doc_root(doc), err) == 0 ? machine_def_check(&d, doc_root(doc), err) : -1;
+}
+
+static void what_no_start_would_take_has_a_position(void **s)
+{
+	static const struct {
+		const char *text, *says;
+	} rows[] = {
+		{ "display: sdl\n", "m.yaml:1:10: display 'sdl' is not known; known are none, spice, vnc" },
+		{ "memory: 1G\ndisplay_listen: here\n", "m.yaml:2:17: display_listen 'here' is not ADDRESS:PORT" },
+		{ "usb: ['0951:1666', keyboard]\n", "m.yaml:1:20: usb 'keyboard' is not VENDOR:PRODUCT" },
+		{ "pci:\n- 01:00.0\n- gpu\n", "m.yaml:3:3: pci 'gpu' is not a PCI address" },
+	};
+	struct error *e = NULL;
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		assert_err(check_text(rows[i].text, &e), e, ERR_USAGE, rows[i].says);
+	assert_ok(check_text("display: vnc\nusb: ['1.2']\npci: ['0000:01:00.0']\ntype: q35\n", &e), e);
+	/* An architecture whose QEMU nobody has: its types are not known, which is no reason to refuse one. */
+	assert_ok(check_text("arch: vax\ntype: '780'\n", &e), e);
+}
+
 static void macs_are_functions_of_names(void **s)
 {
 	char a[18], b[18];
@@ -117,6 +145,7 @@ int main(void)
 		cmocka_unit_test(what_is_written_reads_the_same),
 		cmocka_unit_test(mistakes_have_a_position),
 		cmocka_unit_test(hosts_have_parts),
+		cmocka_unit_test(what_no_start_would_take_has_a_position),
 		cmocka_unit_test(macs_are_functions_of_names),
 	};
 
