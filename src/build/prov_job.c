@@ -80,7 +80,7 @@ static int run(struct build *b, const struct conf *c, const struct funcs *f, str
 	_cleanup_strv_ struct strv vars = STRV_INIT, files = STRV_INIT;
 	_cleanup_free_ char *here = path_absolute("."), *in = NULL, *out = NULL;
 	_cleanup_job_ struct job j = { 0 };
-	struct job_opts o = { .vars = &vars, .files = &files, .start_ms = -1, .timeout_ms = build_time_left(b), .discard = 0, .say = say, .arg = b };
+	struct job_opts o = { .luks_key = -1, .vars = &vars, .files = &files, .start_ms = -1, .timeout_ms = build_time_left(b), .discard = 0, .say = say, .arg = b };
 	const char *accel = conf_text(&b->conf, "accelerator");
 	int status = 0;
 

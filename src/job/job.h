@@ -58,6 +58,7 @@ struct job_opts {
 	uint64_t memory;
 	const char *accel;
 	bool keep, ssh;
+	int luks_key; /* rescue_read_key's; -1: none */
 	bool snapshot; /* taken before it, so that it can be undone */
 	/* What is going on, for people; or NULL. */
 	void (*say)(void *arg, const char *text);

@@ -182,7 +182,7 @@ int job_in_rescue(struct job_work *w, int *status, struct error **err)
 		rescue_explain(w->rescue, err);
 		return -1;
 	}
-	rc = run_script(w, a, status, err);
+	rc = w->o->luks_key >= 0 && rescue_give_key(a, w->o->luks_key, err) < 0 ? -1 : run_script(w, a, status, err);
 	/* What the job has left mounted is written before the system ends, or the next job begins. */
 	if (machine_state(r) == MACHINE_RUNNING && call(a, done, DONE_MS, &e) < 0 && rc == 0)
 		return error_move(err, &e);

@@ -70,6 +70,11 @@ static inline void rescue_freep(struct rescue **r)
 }
 #define _cleanup_rescue_ __attribute__((cleanup(rescue_freep)))
 
+/* rescuekey.c: the passphrase of the machine's encrypted disks, of that file, or of standard input ("-"; a terminal is asked); a descriptor. */
+int rescue_read_key(const struct machine *m, const char *file, struct error **err);
+/* To the rescue system, which opens disks with it until `croft-job done`. */
+int rescue_give_key(struct agent *a, int key, struct error **err);
+
 /* Ends the one that was kept. 1: there was none. ERR_STATE: a command works with it. */
 int rescue_end_kept(struct machine *m, struct error **err);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* croft job run, croft job list */
 #include "job/job.h"
+#include "machine/rescue.h"
 #include "cli/cli.h"
 #include "cli/cmd/cmd.h"
 
@@ -120,7 +121,8 @@ static int job_run_run(const struct cmd_args *a, struct error **err)
 	_cleanup_free_ char *home = NULL, *in = NULL, *out = NULL, *mirror = NULL;
 	_cleanup_machine_ struct machine *m = NULL;
 	_cleanup_job_ struct job j = { 0 };
-	struct job_opts o = { .vars = &vars, .arrays = &arrays, .forwards = &forwards };
+	_cleanup_close_ int key = -1;
+	struct job_opts o = { .luks_key = -1, .vars = &vars, .arrays = &arrays, .forwards = &forwards };
 	int status = 0;
 
 	if (!arg_str(a, "on"))
@@ -134,6 +136,8 @@ static int job_run_run(const struct cmd_args *a, struct error **err)
 	strv_add(&dirs, home);
 	job_dirs(&dirs);
 	if (job_find(arg_words(a)->v[0], &dirs, &j, err) < 0)
+		return -1;
+	if (arg_str(a, "luks-key") && (o.luks_key = key = rescue_read_key(m, arg_str(a, "luks-key"), err)) < 0)
 		return -1;
 	strv_addf(&vars, "HOSTDIR=%s", home);
 	if (split_vars(arg_list(a, "env"), &vars, &arrays, err) < 0)
@@ -156,6 +160,7 @@ static const struct opt run_opts[] = {
 	{ 't', "timeout", OPT_STRING, "TIME", "End it after TIME, counted from its start (status 124)", NULL },
 	{ 'e', "env", OPT_LIST, "NAME=VALUE", "A variable for its scripts; given again, an array in .pre and .post", NULL },
 	{ 'f', "file", OPT_LIST, "FILE", "Copy FILE to its INDIR", "file" },
+	{ 0, "luks-key", OPT_STRING, "FILE", "Opens encrypted disks (LUKS) with the passphrase in FILE; -: of standard input", "file" },
 	{ 'o', "out", OPT_STRING, "DIR", "Its OUTDIR; emptied first. Default: job/out in the machine's folder", "file" },
 	{ 'd', "dir", OPT_STRING, "DIR", "HOSTDIR, where jobs and their files are looked for first", "file" },
 	{ 0, "mirror", OPT_STRING, "DIR", "A folder for it to read, as MIRROR", "file" },

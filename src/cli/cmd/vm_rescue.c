@@ -71,6 +71,7 @@ static int vm_rescue_run(const struct cmd_args *a, struct error **err)
 	_cleanup_rescue_ struct rescue *r = NULL;
 	_cleanup_agent_ struct agent *agent = NULL;
 	_cleanup_error_ struct error *e = NULL;
+	_cleanup_close_ int key = -1;
 	struct rescue_opts o = { .image = arg_str(a, "image"), .discard = !arg_flag(a, "rw"), .keep = false, .accel = settings_get("accel"),
 		.firmware = arg_flag(a, "uefi") ? "uefi" : arg_flag(a, "bios") ? "bios" : NULL };
 	int status;
@@ -81,6 +82,8 @@ static int vm_rescue_run(const struct cmd_args *a, struct error **err)
 		return -1;
 	if (arg_flag(a, "end"))
 		return end(m, err);
+	if (arg_str(a, "luks-key") && (key = rescue_read_key(m, arg_str(a, "luks-key"), err)) < 0)
+		return -1;
 	r = rescue_open(m, err);
 	if (!r)
 		return -1;
@@ -88,7 +91,7 @@ static int vm_rescue_run(const struct cmd_args *a, struct error **err)
 	if (rescue_start(r, m, &o, err) < 0 || rescue_wait(r, err) < 0)
 		return -1;
 	agent = machine_agent(rescue_machine(r), READY_MS, err);
-	if (!agent)
+	if (!agent || (key >= 0 && rescue_give_key(agent, key, err) < 0))
 		return -1;
 	if (isatty(2))
 		log_info("machine %s: %s", m->name,
@@ -105,6 +108,7 @@ static int vm_rescue_run(const struct cmd_args *a, struct error **err)
 static const struct opt rescue_opts[] = {
 	{ 0, "rw", OPT_FLAG, NULL, "What is written to the disks stays", NULL },
 	{ 0, "root", OPT_STRING, "DEVICE", "The system's root: a path, UUID=, LABEL=, PARTUUID=; default: found by probing", NULL },
+	{ 0, "luks-key", OPT_STRING, "FILE", "Opens encrypted disks (LUKS) with the passphrase in FILE; -: of standard input", "file" },
 	{ 0, "no-mount", OPT_FLAG, NULL, "Mount nothing", NULL },
 	{ 'u', "uefi", OPT_FLAG, NULL, "Start the rescue system by UEFI", NULL },
 	{ 0, "bios", OPT_FLAG, NULL, "By BIOS, which is quicker", NULL },

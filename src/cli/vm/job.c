@@ -181,7 +181,7 @@ static int run(struct vm *v, struct machine *m, const struct job *j, struct prof
 	const char *work = v->native ? m->dir : v->workdir;
 	_cleanup_free_ char *in = path_join(work, v->native ? "job/in" : ".in"), *out = path_join(work, v->native ? "job/out" : ".out");
 	_cleanup_strv_ struct strv vars = STRV_INIT, arrays = STRV_INIT;
-	struct job_opts o = { .in = in, .out = out, .host_vars = &vars, .arrays = &arrays, .start_ms = -1, .timeout_ms = -1, .discard = -1, .iso = p->iso,
+	struct job_opts o = { .luks_key = -1, .in = in, .out = out, .host_vars = &vars, .arrays = &arrays, .start_ms = -1, .timeout_ms = -1, .discard = -1, .iso = p->iso,
 		.mirror = p->mirror, .forwards = &p->forwards, .shares = p->shares.shares, .nshares = p->shares.nshares, .cpus = p->cpus,
 		.memory = p->memory, .accel = settings_get("accel"), .say = say, .arg = v };
 	uint64_t seconds = 0;

@@ -1,39 +1,48 @@
 # SPDX-License-Identifier: Apache-2.0
 # What the rescue system's programs know of disks.
 
+LUKS_GIVEN=/run/croft/luks.key
+
 die() {
 	printf '%s: %s\n' "${0##*/}" "$*" >&2
 	exit 1
 }
 
-# "DEVICE TYPE" of everything that holds something; nothing is remembered of an earlier look.
+# What blkid says of everything that holds something, into TAGS, and "DEVICE TYPE" of it into DEVICES. A look at all disks takes a third of a
+# second in an emulated guest, so it is taken once, and again when something has become a device.
+look() {
+	TAGS=$(blkid -c /dev/null -o full 2>/dev/null)
+	DEVICES=$(sed -n 's/^\([^:]*\):.* TYPE="\([^"]*\)".*/\1 \2/p' <<<"$TAGS")
+}
+
+# For those that have changed nothing since `activate`.
 list_devices() {
-	blkid -c /dev/null -s TYPE -o full 2>/dev/null | sed -n 's/^\([^:]*\):.* TYPE="\([^"]*\)".*/\1 \2/p'
+	[ -n "${DEVICES+set}" ] || look
+	[ -z "$DEVICES" ] || printf '%s\n' "$DEVICES"
 }
 
 type_of() {
 	blkid -c /dev/null -p -s TYPE -o value -- "$1" 2>/dev/null
 }
 
-# RAID and LVM become devices; LUKS when LUKS_KEYFILE names a file with the passphrase.
+# RAID and LVM become devices; LUKS when LUKS_KEYFILE names a file with the passphrase, or croft was given one.
 activate() {
-	local all
-	all=$(list_devices)
-	case $all in
+	look
+	case $DEVICES in
 	*linux_raid_member*)
 		mdadm --assemble --scan --no-degraded >/dev/null 2>&1
 		start_degraded
-		all=$(list_devices)
+		look
 		;;
 	esac
-	case $all in
-	*crypto_LUKS*)
-		open_luks "$all"
-		all=$(list_devices)
-		;;
+	case $DEVICES in
+	*crypto_LUKS*) open_luks "$DEVICES" && look ;;
 	esac
-	case $all in
-	*LVM2_member*) vgchange -q -ay --sysinit >/dev/null 2>&1 || vgchange -ay >&2 ;;
+	case $DEVICES in
+	*LVM2_member*)
+		vgchange -q -ay --sysinit >/dev/null 2>&1 || vgchange -ay >&2
+		look
+		;;
 	esac
 }
 
@@ -47,29 +56,53 @@ start_degraded() {
 	done </proc/mdstat
 }
 
+# A passphrase that was written with an end of line is one without, when it does not fit otherwise.
+open_one_luks() { # DEVICE KEYFILE
+	local name=luks-${1##*/}
+	cryptsetup open --key-file "$2" "$1" "$name" </dev/null 2>/run/croft/luks.err && return
+	[ -n "$(tail -c 1 -- "$2")" ] || ! head -c -1 -- "$2" | cryptsetup open --key-file - "$1" "$name" 2>/dev/null || return 0
+	sed "s|^|$1: |" /run/croft/luks.err >&2
+	return 1
+}
+
+# Whether one was opened.
 open_luks() { # DEVICES
-	local dev type
+	local dev type key=${LUKS_KEYFILE-} opened=1
+	[ -n "$key" ] || [ ! -f "$LUKS_GIVEN" ] || key=$LUKS_GIVEN
+	mkdir -p /run/croft
 	while read -r dev type; do
-		[ "$type" = crypto_LUKS ] || continue
-		[ -n "${LUKS_KEYFILE-}" ] || {
-			echo "$dev is encrypted (LUKS); without LUKS_KEYFILE it stays closed" >&2
-			continue
-		}
-		cryptsetup open --key-file "$LUKS_KEYFILE" "$dev" "luks-${dev##*/}" </dev/null || :
+		[ "$type" = crypto_LUKS ] && [ ! -b "/dev/mapper/luks-${dev##*/}" ] || continue
+		if [ -z "$key" ]; then
+			echo "$dev is encrypted (LUKS); without --luks-key or LUKS_KEYFILE it stays closed" >&2
+		elif open_one_luks "$dev" "$key"; then
+			opened=0
+		fi
 	done <<<"$1"
+	return "$opened"
+}
+
+# The device with that tag, by the last look; what it writes otherwise (blanks, say) blkid is asked for.
+tagged() { # TAG VALUE
+	local line
+	while read -r line; do
+		case $line in
+		*": $1=\"$2\""* | *" $1=\"$2\""*)
+			printf '%s\n' "${line%%:*}"
+			return
+			;;
+		esac
+	done <<<"${TAGS-}"
+	blkid -c /dev/null -o device -t "$1=$2" | head -n 1
 }
 
 # The path of a device given in one of the ways of fstab.
 find_device() {
-	local dev=$1
+	local dev=$1 value=${1#*=}
+	value=${value#\"}
 	case $1 in
-	UUID=* | LABEL=* | PARTUUID=* | PARTLABEL=*)
-		local value=${1#*=}
-		value=${value#\"}
-		dev=$(blkid -c /dev/null -o device -t "${1%%=*}=${value%\"}" | head -n 1)
-		;;
-	/dev/disk/by-uuid/*) dev=$(blkid -c /dev/null -U "${1##*/}") ;;
-	/dev/disk/by-label/*) dev=$(blkid -c /dev/null -L "${1##*/}") ;;
+	UUID=* | LABEL=* | PARTUUID=* | PARTLABEL=*) dev=$(tagged "${1%%=*}" "${value%\"}") ;;
+	/dev/disk/by-uuid/*) dev=$(tagged UUID "${1##*/}") ;;
+	/dev/disk/by-label/*) dev=$(tagged LABEL "$(printf '%b' "${1##*/}")") ;;
 	esac
 	[ -n "$dev" ] && [ -b "$dev" ] || {
 		echo "${0##*/}: there is no device $1" >&2
@@ -211,10 +244,10 @@ release_disks() {
 	done < <(awk '$1 ~ "^/dev/" && $2 !~ "^/tmp/\\.(in|out|mirror)" { print $2 }' /proc/mounts | tac)
 	swapoff -a 2>/dev/null
 	[ -z "$again" ] || sync
-	case $(list_devices) in
-	*LVM2_member*) vgchange -q -an >/dev/null 2>&1 ;;
-	esac
 	set +f
+	case $(cat /sys/block/dm-*/dm/uuid 2>/dev/null) in
+	*LVM-*) vgchange -q -an >/dev/null 2>&1 ;;
+	esac
 	for dev in /dev/mapper/luks-*; do
 		[ ! -b "$dev" ] || cryptsetup close "$dev"
 	done
