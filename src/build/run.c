@@ -442,6 +442,9 @@ static int check_choice(const struct template *t, const struct build_opts *o, st
 			strv_add(&names, t->builders[k].name);
 		if (strv_has(&names, o->only->v[i]))
 			continue;
+		for (size_t k = 0; k < t->left_out.len; k++)
+			if (!strcmp(t->left_out.v[k], o->only->v[i]))
+				return error_set(err, ERR_USAGE, "%s", t->why.v[k]);
 		near = nearest_name(o->only->v[i], (const char *const *)names.v, names.len);
 		error_set(err, ERR_USAGE, "--only: the template has no build '%s'", o->only->v[i]);
 		return near ? error_hint(err, "did you mean '%s'?", near) : -1;

@@ -44,6 +44,14 @@ const struct component *component_find(enum part_kind kind, const char *type, co
 	return NULL;
 }
 
+bool component_refused(enum part_kind kind, const char *type)
+{
+	for (const struct component *c = components; c->type; c++)
+		if (c->kind == kind && !strcmp(c->type, type))
+			return c->refused != NULL;
+	return false;
+}
+
 static const struct key *find_key(const struct component *c, const char *name)
 {
 	for (const struct key *const *t = c->tables; *t; t++)

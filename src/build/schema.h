@@ -36,6 +36,8 @@ struct component {
 extern const struct component components[]; /* ends with a NULL type */
 /* ERR_USAGE at `at` with the nearest name when there is none. */
 const struct component *component_find(enum part_kind kind, const char *type, const struct val *at, struct error **err);
+/* A type that templates have, of another program or a service, which croft knows but cannot do. */
+bool component_refused(enum part_kind kind, const char *type);
 const char *part_kind_name(enum part_kind k);
 
 /* The values of one component, expanded and typed: TEXT and DURATION (ns as text) are strings, lists hold strings. */

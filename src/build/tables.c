@@ -219,6 +219,8 @@ static const struct key export_keys[] = {
 	LIST("without", NULL), LIST("env", NULL), LIST("cmd", NULL), LIST("changes", NULL), BOOL("as_is"), END,
 };
 
+#define NO_UPLOAD "croft does not upload"
+#define NO_CLOUD "croft builds on this computer, not in clouds"
 #define TABLES(...) (const struct key *const[]){ __VA_ARGS__, NULL }
 #define NO_TABLES (const struct key *const[]){ NULL }
 
@@ -233,7 +235,17 @@ const struct component components[] = {
 	{ PART_BUILDER, "vmware-iso", NO_TABLES, "croft runs QEMU; make it a builder qemu" },
 	{ PART_BUILDER, "hyperv-iso", NO_TABLES, "croft runs QEMU; make it a builder qemu" },
 	{ PART_BUILDER, "parallels-iso", NO_TABLES, "croft runs QEMU; make it a builder qemu" },
-	{ PART_BUILDER, "amazon-ebs", NO_TABLES, "croft builds on this computer, not in clouds" },
+	{ PART_BUILDER, "vmware-vmx", NO_TABLES, "croft runs QEMU; make it a builder qemu" },
+	{ PART_BUILDER, "parallels-pvm", NO_TABLES, "croft runs QEMU; make it a builder qemu" },
+	{ PART_BUILDER, "vsphere-iso", NO_TABLES, NO_CLOUD },
+	{ PART_BUILDER, "proxmox", NO_TABLES, NO_CLOUD },
+	{ PART_BUILDER, "proxmox-iso", NO_TABLES, NO_CLOUD },
+	{ PART_BUILDER, "amazon-ebs", NO_TABLES, NO_CLOUD },
+	{ PART_BUILDER, "googlecompute", NO_TABLES, NO_CLOUD },
+	{ PART_BUILDER, "azure-arm", NO_TABLES, NO_CLOUD },
+	{ PART_BUILDER, "digitalocean", NO_TABLES, NO_CLOUD },
+	{ PART_BUILDER, "openstack", NO_TABLES, NO_CLOUD },
+	{ PART_BUILDER, "lxc", NO_TABLES, "a root without a machine is built by the builder root" },
 	{ PART_PROVISIONER, "shell", TABLES(shell_keys, inputs_keys), NULL },
 	{ PART_PROVISIONER, "file", TABLES(file_keys, inputs_keys), NULL },
 	{ PART_PROVISIONER, "shell-local", TABLES(local_keys, inputs_keys), NULL },
@@ -253,11 +265,17 @@ const struct component components[] = {
 	{ PART_POST, "manifest", TABLES(manifest_keys), NULL },
 	{ PART_POST, "shell-local", TABLES(local_keys, inputs_keys), NULL },
 	{ PART_POST, "artifice", TABLES(artifice_keys), NULL },
-	{ PART_POST, "vagrant", NO_TABLES, "croft makes no Vagrant boxes yet" },
+	{ PART_POST, "vagrant", NO_TABLES, "croft makes no Vagrant boxes; the disk itself is what comes out" },
 	{ PART_POST, "docker-import", TABLES(docker_import_keys), NULL },
 	{ PART_POST, "docker-save", TABLES(docker_save_keys), NULL },
 	{ PART_POST, "docker-tag", TABLES(docker_tag_keys), NULL },
 	{ PART_POST, "export", TABLES(export_keys), NULL },
+	{ PART_POST, "vagrant-cloud", NO_TABLES, NO_UPLOAD },
+	{ PART_POST, "atlas", NO_TABLES, "the service is gone" },
+	{ PART_POST, "vsphere", NO_TABLES, NO_UPLOAD },
+	{ PART_POST, "vsphere-template", NO_TABLES, NO_UPLOAD },
+	{ PART_POST, "amazon-import", NO_TABLES, NO_UPLOAD },
+	{ PART_POST, "googlecompute-import", NO_TABLES, NO_UPLOAD },
 	{ PART_POST, "docker-push", NO_TABLES, "croft does not upload: docker-save, then skopeo copy" },
 	{ PART_BUILDER, NULL, NULL, NULL },
 };

@@ -204,6 +204,47 @@ static void part_clear(struct part *p)
 	strv_free(&p->except);
 }
 
+/* A provisioner for none but builders that are left out. */
+static bool concerns_none(const struct template *t, const struct val *v)
+{
+	const struct val *only = val_get(v, "only");
+
+	if (!only || only->type != NODE_LIST || !only->len)
+		return false;
+	for (size_t i = 0; i < only->len; i++)
+		if (!only->items[i]->text || !strv_has(&t->left_out, only->items[i]->text))
+			return false;
+	return true;
+}
+
+/*
+ * Templates have builders and uploads for several programs side by side: those that are not for
+ * croft are named and left out. why: the error about it.
+ */
+static bool leave_out(
+	struct template *t, enum part_kind kind, const struct val *v, const struct error *why)
+{
+	const struct val *type = v->type == NODE_MAP ? val_get(v, "type") : v;
+	const struct val *name = v->type == NODE_MAP ? val_get(v, "name") : NULL;
+	_cleanup_free_ char *expanded = NULL;
+	_cleanup_error_ struct error *e = NULL;
+	struct funcs f;
+
+	if (!type || !type->text || !component_refused(kind, type->text))
+		return false;
+	if (kind == PART_PROVISIONER)
+		return concerns_none(t, v);
+	strv_addf(&t->warnings, "%s; it is left out", why->msg);
+	if (kind == PART_POST)
+		return true;
+	template_funcs(t, NULL, &f);
+	if (name && name->text)
+		funcs_expand(&f, NULL, name->text, &expanded, &e);
+	strv_add(&t->left_out, expanded ? expanded : type->text);
+	strv_add(&t->why, why->msg);
+	return true;
+}
+
 static int read_parts(struct template *t, const char *key, enum part_kind kind, struct part **ret, size_t *n, struct error **err)
 {
 	const struct val *v = val_get(t->root, key);
@@ -211,9 +252,18 @@ static int read_parts(struct template *t, const char *key, enum part_kind kind, 
 	if (v && v->type != NODE_LIST)
 		return val_error(v, err, "%s: a list is wanted, not %s", key, node_type_name(v->type));
 	*ret = xcalloc(v ? v->len + 1 : 1, sizeof(**ret));
-	for (size_t i = 0; v && i < v->len; i++)
-		if (read_part(t, kind, v->items[i], &(*ret)[(*n)++], err) < 0)
+	for (size_t i = 0; v && i < v->len; i++) {
+		struct part *p = &(*ret)[(*n)++];
+
+		if (read_part(t, kind, v->items[i], p, err) == 0)
+			continue;
+		if (!leave_out(t, kind, v->items[i], *err))
 			return -1;
+		error_clear(err);
+		part_clear(p);
+		*p = (struct part){ 0 };
+		--*n;
+	}
 	return 0;
 }
 
@@ -223,6 +273,8 @@ static int read_builders(struct template *t, struct error **err)
 
 	if (read_parts(t, "builders", PART_BUILDER, &t->builders, &t->nbuilders, err) < 0)
 		return -1;
+	if (!t->nbuilders && t->why.len)
+		return error_set(err, ERR_USAGE, "%s", t->why.v[0]);
 	if (!t->nbuilders)
 		return val_error(v ? v : t->root, err, "at least one builder must be defined");
 	for (size_t i = 0; i < t->nbuilders; i++)
@@ -245,8 +297,13 @@ static int read_chain(struct template *t, const struct val *v, struct error **er
 
 		if (v->type == NODE_LIST && x->type == NODE_LIST)
 			return val_error(x, err, "a sequence of post-processors cannot hold another sequence");
-		if (read_part(t, PART_POST, x, &c->v[c->len++], err) < 0)
+		if (read_part(t, PART_POST, x, &c->v[c->len++], err) == 0)
+			continue;
+		if (!leave_out(t, PART_POST, x, *err))
 			return -1;
+		error_clear(err);
+		part_clear(&c->v[--c->len]);
+		c->v[c->len] = (struct part){ 0 };
 	}
 	return 0;
 }
@@ -276,7 +333,7 @@ static int check_names(const struct template *t, const struct part *p, struct er
 
 			for (size_t b = 0; b < t->nbuilders; b++)
 				strv_add(&known, t->builders[b].name);
-			if (strv_has(&known, name))
+			if (strv_has(&known, name) || strv_has(&t->left_out, name))
 				continue;
 			near = nearest_name(name, (const char *const *)known.v, known.len);
 			val_error(p->raw, err, "%s '%s': '%s' is not the name of a builder", l ? "except" : "only", p->name, name);
@@ -374,6 +431,8 @@ void template_free(struct template *t)
 	strv_free(&t->sensitive);
 	strv_free(&t->required);
 	strv_free(&t->warnings);
+	strv_free(&t->left_out);
+	strv_free(&t->why);
 	val_free(t->root);
 	doc_free(t->doc);
 	free(t);

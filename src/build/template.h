@@ -29,6 +29,8 @@ struct template {
 	struct strv required;	   /* names without a default */
 	struct part *builders, *provisioners, *cleanup; /* cleanup: NULL or one */
 	size_t nbuilders, nprovisioners, nchains;
+	struct strv left_out; /* builders that are for another program than croft: names */
+	struct strv why;      /* of each of them, with its place */
 	struct chain *chains;
 	struct strv warnings;
 	time_t now;
