@@ -15,6 +15,7 @@
 #include "image/bootstrap.h"
 #include "image/disk.h"
 #include "image/ext4.h"
+#include "image/ext4entry.h"
 #include "image/internal.h"
 #include "image/sha.h"
 
@@ -96,44 +97,6 @@ static int keep_stage(struct archive *ar, struct archive_entry *e, struct buf *b
 	return n < 0 ? -1 : 0;
 }
 
-static int put_xattrs(struct job *job, struct archive_entry *e, const char *path, struct error **err)
-{
-	const char *name;
-	const void *value;
-	size_t n;
-
-	archive_entry_xattr_reset(e);
-	while (archive_entry_xattr_next(e, &name, &value, &n) == ARCHIVE_OK)
-		if (has_prefix(name, "security.") || has_prefix(name, "user.") || has_prefix(name, "trusted."))
-			if (ext4_xattr(job->fs, path, name, value, n, err) < 0)
-				return -1;
-	return 0;
-}
-
-static int put_entry(struct job *job, struct archive *ar, struct archive_entry *e, const char *path, struct error **err)
-{
-	const char *link = archive_entry_hardlink(e);
-	struct ext4_meta m = { .mode = archive_entry_perm(e), .uid = (uid_t)archive_entry_uid(e), .gid = (gid_t)archive_entry_gid(e),
-		.mtime = archive_entry_mtime(e) < job->epoch ? archive_entry_mtime(e) : job->epoch };
-	int rc;
-
-	if (link)
-		return ext4_hardlink(job->fs, path, has_prefix(link, "./") ? link + 2 : link, err);
-	switch (archive_entry_filetype(e)) {
-	case AE_IFDIR:
-		rc = ext4_dir(job->fs, path, &m, err);
-		break;
-	case AE_IFREG:
-		rc = ext4_file(job->fs, path, &m, read_entry, ar, err);
-		break;
-	case AE_IFLNK:
-		return ext4_symlink(job->fs, path, &m, archive_entry_symlink(e), err);
-	default:
-		return 0; /* devices are the kernel's to make (devtmpfs) */
-	}
-	return rc < 0 ? -1 : put_xattrs(job, e, path, err);
-}
-
 static int on_entry(void *arg, struct archive *ar, struct archive_entry *e, struct error **err)
 {
 	const char *path = archive_entry_pathname(e);
@@ -147,7 +110,7 @@ static int on_entry(void *arg, struct archive *ar, struct archive_entry *e, stru
 		if (!strcmp(path, stage_paths[i]))
 			return keep_stage(ar, e, &job->stage[i], err);
 	job->kernel |= has_prefix(path, "boot/vmlinuz-");
-	if (!*path || has_prefix(path, "boot/efi/") || initramfs_has_file(job->own, path))
+	if (!*path || has_prefix(path, "boot/efi/") || !strcmp(path, "boot/grub/grub.cfg") || initramfs_has_file(job->own, path))
 		return 0;
 	{
 		_cleanup_free_ char *plain = xstrdup(path);
@@ -155,21 +118,11 @@ static int on_entry(void *arg, struct archive *ar, struct archive_entry *e, stru
 
 		if (n && plain[n - 1] == '/')
 			plain[n - 1] = '\0';
-		return put_entry(job, ar, e, plain, err);
+		return ext4_entry(job->fs, e, plain, job->epoch, read_entry, ar, err);
 	}
 }
 
 /* ---- files of our own ---- */
-
-/* A version 8 UUID (RFC 9562) of the key and a word. */
-static char *uuid_of(const char *key, const char *word)
-{
-	_cleanup_free_ char *seed = xasprintf("%s %s", key, word);
-	char h[SHA_HEX];
-
-	sha_bytes(seed, strlen(seed), h);
-	return xasprintf("%.8s-%.4s-8%.3s-a%.3s-%.12s", h, h + 8, h + 12, h + 15, h + 18);
-}
 
 __attribute__((format(printf, 3, 4))) static void own_textf(struct job *job, const char *path, const char *fmt, ...)
 {
@@ -191,12 +144,6 @@ static void own_texts(struct job *job, uint32_t esp)
 		"UUID=%04X-%04X /boot/efi vfat umask=0077,nofail 0 1\n",
 		job->root_uuid, (unsigned)(esp >> 16), (unsigned)(esp & 0xffff));
 	own_textf(job, "etc/apt/sources.list", "%s\n", sources);
-	/* Debian keeps the links to the newest kernel; update-grub in the machine makes a file of its own from /etc/default. */
-	own_textf(job, "boot/grub/grub.cfg",
-		"serial --unit=0 --speed=115200\nterminal_input console serial\nterminal_output console serial\n"
-		"set timeout=0\nset default=0\n"
-		"menuentry 'Debian' {\n\tlinux /vmlinuz root=UUID=%s ro console=tty0 console=ttyS0,115200\n\tinitrd /initrd.img\n}\n",
-		job->root_uuid);
 	initramfs_link(job->own, "etc/resolv.conf", "../run/systemd/resolve/stub-resolv.conf");
 	if (job->o->cloud_init)
 		own_textf(job, "etc/cloud/cloud.cfg.d/90-croft.cfg",
@@ -291,10 +238,10 @@ static void choose_sources(struct job *job)
 
 /* ---- the disk ---- */
 
-static int make_raw(struct job *job, const char *disk_uuid, struct error **err)
+static int make_raw(struct job *job, const char *uuid, struct error **err)
 {
-	_cleanup_free_ char *u[3] = { uuid_of(job->key, "bios"), uuid_of(job->key, "esp"), uuid_of(job->key, "rootpart") };
-	const char *uuids[4] = { disk_uuid, u[0], u[1], u[2] };
+	_cleanup_free_ char *u[3] = { disk_uuid(job->key, "bios"), disk_uuid(job->key, "esp"), disk_uuid(job->key, "rootpart") };
+	const char *uuids[4] = { uuid, u[0], u[1], u[2] };
 	_cleanup_close_ int fd = open(job->raw, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	uint64_t root = (job->size - DISK_ROOT_START - DISK_TAIL) & ~(uint64_t)4095;
 
@@ -320,7 +267,8 @@ static int fill_root(struct job *job, struct progress *p, struct error **err)
 	job->fs = ext4_open(job->raw, DISK_ROOT_START, job->epoch, err);
 	if (!job->fs)
 		return -1;
-	if (bootstrap_run(&b, on_entry, job, err) < 0 || initramfs_each(job->own, own_file, job, err) < 0) {
+	if (bootstrap_run(&b, on_entry, job, err) < 0 || initramfs_each(job->own, own_file, job, err) < 0 ||
+		disk_grub_menu(job->fs, job->root_uuid, job->epoch, err) < 0) {
 		_cleanup_error_ struct error *ignored = NULL;
 
 		ext4_close(STEAL(job->fs), &ignored);
@@ -352,17 +300,17 @@ static int to_qcow2(struct job *job, const char *qcow2, struct error **err)
 
 static int build(struct job *job, struct image *img, struct error **err)
 {
-	_cleanup_free_ char *disk_uuid = uuid_of(job->key, "disk");
-	uint32_t esp = (uint32_t)strtoul(disk_uuid, NULL, 16);
+	_cleanup_free_ char *uuid = disk_uuid(job->key, "disk");
+	uint32_t esp = (uint32_t)strtoul(uuid, NULL, 16);
 	struct progress *p = progress_start(job->name, 0, 0);
 	int rc = -1;
 
-	job->root_uuid = uuid_of(job->key, "root");
+	job->root_uuid = disk_uuid(job->key, "root");
 	job->raw = path_join(job->dir, "disk.raw");
 	own_texts(job, esp);
 	img->disk = path_join(job->dir, "disk.qcow2");
 	progress_state(p, "partitioning");
-	if (make_raw(job, disk_uuid, err) == 0 && fill_root(job, p, err) == 0 && check_stages(job, err) == 0) {
+	if (make_raw(job, uuid, err) == 0 && fill_root(job, p, err) == 0 && check_stages(job, err) == 0) {
 		progress_state(p, "boot loaders and qcow2");
 		rc = disk_grub_bios(job->raw, &job->stage[STAGE_BOOT], &job->stage[STAGE_CORE], err);
 		if (rc == 0)

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/proc.h"
+#include "image/sha.h"
 
 #include <endian.h>
 #include <errno.h>
@@ -164,4 +165,27 @@ int disk_esp(const char *file, uint32_t volume_id, const struct buf *loader, tim
 	if (rc < 0)
 		return error_hint(err, "mtools is needed");
 	return file_unlink(efi, err);
+}
+
+/* ---- what names the root ---- */
+
+char *disk_uuid(const char *key, const char *word)
+{
+	_cleanup_free_ char *seed = xasprintf("%s %s", key, word);
+	char h[SHA_HEX];
+
+	sha_bytes(seed, strlen(seed), h);
+	return xasprintf("%.8s-%.4s-8%.3s-a%.3s-%.12s", h, h + 8, h + 12, h + 15, h + 18);
+}
+
+/* update-grub in the machine makes a file of its own from /etc/default. */
+int disk_grub_menu(struct ext4 *fs, const char *root_uuid, time_t now, struct error **err)
+{
+	_cleanup_free_ char *text = xasprintf(
+		"serial --unit=0 --speed=115200\nterminal_input console serial\nterminal_output console serial\n"
+		"set timeout=0\nset default=0\n"
+		"menuentry 'Debian' {\n\tlinux /vmlinuz root=UUID=%s ro console=tty0 console=ttyS0,115200\n\tinitrd /initrd.img\n}\n",
+		root_uuid);
+
+	return ext4_bytes(fs, "boot/grub/grub.cfg", &(struct ext4_meta){ .mode = 0644, .mtime = now }, text, strlen(text), err);
 }

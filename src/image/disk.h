@@ -8,6 +8,7 @@
 
 #include "base/buf.h"
 #include "base/error.h"
+#include "image/ext4.h"
 #include <stdint.h>
 #include <time.h>
 
@@ -30,5 +31,10 @@ int disk_partition(const char *file, const char *uuid[4], struct error **err);
 int disk_grub_bios(const char *file, const struct buf *boot, const struct buf *core, struct error **err);
 /* FAT in the EFI system partition with loader as EFI/BOOT/BOOTX64.EFI, which firmware starts when it knows nothing else. */
 int disk_esp(const char *file, uint32_t volume_id, const struct buf *loader, time_t now, struct error **err);
+
+/* A version 8 UUID (RFC 9562) of the key and a word; new. */
+char *disk_uuid(const char *key, const char *word);
+/* GRUB's menu for Debian's links to the newest kernel, on screen and serial console, into the root. */
+int disk_grub_menu(struct ext4 *fs, const char *root_uuid, time_t now, struct error **err);
 
 #endif

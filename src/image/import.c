@@ -23,7 +23,7 @@ int image_import(const char *file, const char *name, const char *arch, bool forc
 
 	if (stat(abs, &st) < 0 || access(abs, R_OK) < 0)
 		return error_errno(err, errno, "%s", file);
-	if (!S_ISREG(st.st_mode))
+	if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
 		return error_set(err, ERR_USAGE, "%s: is not a file", file);
 	if (!name) {
 		const char *base = path_basename(abs);

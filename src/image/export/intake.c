@@ -3,9 +3,12 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/intr.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/proc.h"
+#include "image/export/origin.h"
+#include "image/export/rootdisk.h"
 #include "image/export/sniff.h"
 #include "image/export/unpack.h"
 
@@ -79,6 +82,27 @@ static int take_disk(const char *file, bool ours, const struct sniff *s, const c
 	return set_size(raw ? "raw" : "qcow2", img, file, err);
 }
 
+/* A root without a disk around it, as a tar or a container's image: 1 when it was none. */
+static int take_root(const char *file, const char *dir, struct image *img, struct error **err)
+{
+	_cleanup_origin_ struct origin from = { .fd = -1, .server = PROC_INIT };
+	bool boots;
+
+	if (origin_open(&from, file, err) < 0)
+		return -1;
+	if (!rootdisk_wanted(&from))
+		return 1;
+	img->format = xstrdup("raw");
+	img->disk = xasprintf("%s/disk.raw", dir);
+	if (rootdisk_make(&from, img->disk, 0, &boots, err) < 0)
+		return -1;
+	if (!boots)
+		log_info("%s: has no boot loader: it is a root for builds and exports, and boots only with a kernel from elsewhere", path_basename(file));
+	if (chmod(img->disk, 0400) < 0)
+		return error_errno(err, errno, "%s", img->disk);
+	return set_size("raw", img, file, err);
+}
+
 static int take(const char *file, bool ours, unsigned depth, const char *dir, struct image *img, struct error **err);
 
 static int take_archive(const char *file, const struct sniff *s, unsigned depth, const char *dir, struct image *img, struct error **err)
@@ -102,6 +126,7 @@ static int take_archive(const char *file, const struct sniff *s, unsigned depth,
 static int take(const char *file, bool ours, unsigned depth, const char *dir, struct image *img, struct error **err)
 {
 	struct sniff s;
+	int rc;
 
 	if (sniff_file(file, &s, err) < 0)
 		return -1;
@@ -111,14 +136,23 @@ static int take(const char *file, bool ours, unsigned depth, const char *dir, st
 		return take_disk(file, ours, &s, dir, img, err);
 	case SNIFF_COMPRESSED:
 	case SNIFF_TAR:
+		if (depth == 0 && (rc = take_root(file, dir, img, err)) <= 0)
+			return rc;
 		return take_archive(file, &s, depth, dir, img, err);
 	default:
 		error_set(err, ERR_FAILED, "%s: is a %s, which is a root without a disk around it", file, s.format);
-		return error_hint(err, "disks, ISO images and OVAs can be imported, compressed or not");
+		return error_hint(err, "disks, ISO images, OVAs, roots in a tar and containers' images can be imported");
 	}
 }
 
 int intake(const char *file, const char *dir, struct image *img, struct error **err)
 {
-	return take(file, false, 0, dir, img, err);
+	int rc;
+
+	if (!file_is_dir(file))
+		return take(file, false, 0, dir, img, err);
+	if (!origin_is_layout(file))
+		return error_set(err, ERR_USAGE, "%s: is not a file, nor a folder with an OCI image layout", file);
+	rc = take_root(file, dir, img, err);
+	return rc <= 0 ? rc : error_set(err, ERR_FAILED, "%s: holds no root", file);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "image/export/origin.h"
+#include "image/export/rootdisk.h"
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/mem.h"
@@ -31,6 +32,51 @@ static int try_image(struct origin *s, const char *what, struct error **err)
 	return error_move(err, &e);
 }
 
+/*
+ * What make() writes is read instead of what was named, and has no name soon: nothing is left even
+ * when we are killed while it is read.
+ */
+static int read_made(struct origin *s,
+	int (*make)(struct origin *s, const char *to, struct error **err), struct error **err)
+{
+	const char *temp = getenv("TMPDIR");
+	_cleanup_free_ char *dir = path_join(temp ? temp : "/var/tmp", "croft-root-XXXXXX"), *to = NULL;
+	int fd, rc;
+
+	if (!mkdtemp(dir))
+		return error_errno(err, errno, "%s", dir);
+	to = path_join(dir, "made");
+	rc = make(s, to, err);
+	fd = rc == 0 ? open(to, O_RDONLY | O_CLOEXEC) : -1;
+	if (rc == 0 && fd < 0)
+		rc = error_errno(err, errno, "%s", to);
+	unlink(to);
+	rmdir(dir);
+	if (rc < 0)
+		return -1;
+	cleanup_close(&s->fd);
+	s->fd = fd;
+	/* by which programs of ours can open it */
+	free(s->file);
+	s->file = xasprintf("/proc/%d/fd/%d", (int)getpid(), fd);
+	return 0;
+}
+
+bool origin_is_layout(const char *path)
+{
+	_cleanup_free_ char *mark = path_join(path, "oci-layout");
+
+	return file_is_dir(path) && file_exists(mark);
+}
+
+static int tar_of_layout(struct origin *s, const char *to, struct error **err)
+{
+	const char *argv[] = { "tar", "--create", "--file", to, "--directory", s->file, "oci-layout",
+		"index.json", "blobs", NULL };
+
+	return proc_run(argv, -1, NULL, NULL, err);
+}
+
 int origin_open(struct origin *s, const char *what, struct error **err)
 {
 	*s = (struct origin){ .fd = -1, .server = PROC_INIT, .what = xstrdup(what) };
@@ -40,6 +86,11 @@ int origin_open(struct origin *s, const char *what, struct error **err)
 	s->name = s->img ? xstrdup(s->img->name) : origin_stem(what);
 	if (!s->file)
 		return 0;
+	if (origin_is_layout(s->file)) {
+		if (read_made(s, tar_of_layout, err) < 0)
+			return error_wrap(err, "%s", what);
+		return sniff_fd(s->fd, what, &s->sniff, err);
+	}
 	s->fd = open(s->file, O_RDONLY | O_CLOEXEC);
 	if (s->fd < 0)
 		return error_errno(err, errno, "%s", what);
@@ -136,10 +187,28 @@ static int open_nbd(struct origin *s, struct error **err)
 	return nbd_extents(s->nbd, &s->extents, &s->nextents, err);
 }
 
+/* A root without a disk gets one for the time of the export. */
+static int disk_around(struct origin *s, const char *to, struct error **err)
+{
+	bool boots;
+
+	return rootdisk_make(s, to, 0, &boots, err);
+}
+
+static int around_root(struct origin *s, struct error **err)
+{
+	if (read_made(s, disk_around, err) < 0)
+		return -1;
+	s->sniff = (struct sniff){ .kind = SNIFF_DISK, .format = "raw" };
+	return open_raw(s, err);
+}
+
 int origin_disk(struct origin *s, struct error **err)
 {
 	if (s->size)
 		return 0;
+	if (s->file && !s->img && rootdisk_wanted(s))
+		return around_root(s, err);
 	if (!s->file) {
 		error_set(err, ERR_USAGE, "%s: has no disk: it boots a kernel with an initramfs", s->what);
 		return error_hint(err, "its root can be exported: as oci, tar, squashfs, erofs, iso or netboot");

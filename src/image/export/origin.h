@@ -33,6 +33,8 @@ struct origin {
 /* A name of the store goes before a file in this folder ("./NAME" is always the file). */
 int origin_open(struct origin *s, const char *what, struct error **err);
 void origin_close(struct origin *s);
+/* A folder that is an OCI image layout, which is read as an archive of it. */
+bool origin_is_layout(const char *path);
 /* Makes the disk's content readable; ERR_USAGE when there is none. May be called again. */
 int origin_disk(struct origin *s, struct error **err);
 int origin_read(struct origin *s, void *p, size_t n, uint64_t off, struct error **err);
