@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/proc.h"
+#include "base/qcow2.h"
 #include "base/units.h"
 #include "image/image.h"
 #include "machine/snapshot.h"
@@ -162,18 +163,10 @@ static int from_kernel(struct build *b, struct box *v, struct sha *s, struct err
 static int from_disk(struct build *b, struct box *v, struct sha *s, struct error **err)
 {
 	_cleanup_free_ char *path = path_absolute(conf_text(&b->conf, "disk_image"));
-	FILE *f;
-	char magic[4] = "";
 
 	if (conf_check_file(&b->conf, "disk_image", path, err) < 0 || hash_file(s, path, err) < 0)
 		return -1;
-	f = fopen(path, "re");
-	if (f) {
-		if (fread(magic, 1, 4, f) != 4)
-			magic[0] = '\0';
-		fclose(f);
-	}
-	box_add_disk(v, path, !memcmp(magic, "QFI\xfb", 4) ? "qcow2" : "raw", 0);
+	box_add_disk(v, path, qcow2_is(path) ? "qcow2" : "raw", 0);
 	return 0;
 }
 

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/portfree.h"
+#include "base/qcow2.h"
 #include "base/units.h"
 #include "qemu/args.h"
 
@@ -160,14 +161,6 @@ static int more_disks(struct build *b, struct box *v, struct error **err)
 	return 0;
 }
 
-static const char *format_of(const char *path)
-{
-	_cleanup_fclose_ FILE *f = fopen(path, "re");
-	char magic[4] = "";
-
-	return f && fread(magic, 1, 4, f) == 4 && !memcmp(magic, "QFI\xfb", 4) ? "qcow2" : "raw";
-}
-
 static int disks(struct build *b, struct box *v, const char *medium, struct error **err)
 {
 	const struct conf *c = &b->conf;
@@ -178,7 +171,7 @@ static int disks(struct build *b, struct box *v, const char *medium, struct erro
 		return -1;
 	if (is_disk && (conf_bool(c, "skip_resize_disk") || !conf_given(c, "disk_size")))
 		size = 0;
-	box_add_disk(v, is_disk ? medium : NULL, is_disk ? format_of(medium) : NULL, size);
+	box_add_disk(v, is_disk ? medium : NULL, !is_disk ? NULL : qcow2_is(medium) ? "qcow2" : "raw", size);
 	add_disk(b, v, 1);
 	if (more_disks(b, v, err) < 0)
 		return -1;

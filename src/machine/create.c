@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "base/qcow2.h"
 #include "base/units.h"
 #include "internal.h"
 #include "qemu/args.h"
@@ -22,7 +23,7 @@ static int sync_file(const char *path, struct error **err)
 	return fd < 0 ? error_errno(err, errno, "%s", path) : file_fsync(fd, path, err);
 }
 
-int machine_make_overlay(const char *path, const char *backing, const char *format, uint64_t size, struct error **err)
+static int run_qemu_img(const char *path, const char *backing, const char *format, uint64_t size, struct error **err)
 {
 	char bytes[24];
 	const char *argv[12] = { "qemu-img", "create", "-q", "-f", "qcow2" };
@@ -44,6 +45,25 @@ int machine_make_overlay(const char *path, const char *backing, const char *form
 		return -1;
 	}
 	return sync_file(path, err);
+}
+
+/* Of a file of a format that is read here; 0: qemu-img knows, or says what is wrong. */
+static uint64_t virtual_size(const char *path, const char *format)
+{
+	struct stat st;
+
+	if (!strcmp(format, "qcow2"))
+		return qcow2_size(path);
+	return !strcmp(format, "raw") && stat(path, &st) == 0 && S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0;
+}
+
+int machine_make_overlay(const char *path, const char *backing, const char *format, uint64_t size, struct error **err)
+{
+	uint64_t below = backing && *backing == '/' ? virtual_size(backing, format) : 0;
+
+	if (backing && !below)
+		return run_qemu_img(path, backing, format, size, err);
+	return qcow2_create(path, backing, format, size ? size : below, err);
 }
 
 int machine_make_disk(const struct machine_def *d, size_t i, const char *dir, struct error **err)

@@ -29,7 +29,7 @@ unsigned machine_cpus(const struct machine_def *d); /* sockets * cores * threads
 /* Whether the CD that is to be ejected is still in the drive: DIR/first-run is there. */
 bool machine_is_first_run(const struct machine *m);
 char *machine_snap_path(const struct machine *m, size_t index); /* DIR/run/snap-N.qcow2; new */
-/* An overlay of backing (or an empty disk when NULL) by qemu-img, flushed to disk. size 0: that of the backing. */
+/* An overlay of backing (or an empty disk when NULL) of its format, flushed to disk. size 0: that of the backing. */
 int machine_make_overlay(const char *path, const char *backing, const char *format, uint64_t size, struct error **err);
 
 /* The disk's own file in dir, if it has one. */

@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/proc.h"
+#include "base/qcow2.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -30,20 +31,6 @@ static const struct firmware {
 	{ "aarch64", "/usr/share/edk2/aarch64/QEMU_EFI-pflash.raw", "/usr/share/edk2/aarch64/vars-template-pflash.raw", false },
 	{ "aarch64", "/usr/share/qemu/edk2-aarch64-code.fd", "/usr/share/qemu/edk2-arm-vars.fd", false },
 };
-
-/* Size that the guest sees of a qcow2 file (its header, bytes 24 to 31, big endian; QEMU docs/interop/qcow2.txt); 0: none. */
-static uint64_t qcow2_size(const char *path)
-{
-	_cleanup_fclose_ FILE *f = fopen(path, "re");
-	unsigned char h[32];
-	uint64_t n = 0;
-
-	if (!f || fread(h, 1, sizeof(h), f) != sizeof(h) || memcmp(h, "QFI\xfb", 4))
-		return 0;
-	for (int i = 24; i < 32; i++)
-		n = n << 8 | h[i];
-	return n;
-}
 
 /* nvram, when it is there: only firmware fits whose variables have the same size; builds of 2 and of 4 MiB are about. */
 static const struct firmware *find(const char *arch, bool secure, const char *nvram, struct error **err)

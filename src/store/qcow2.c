@@ -6,6 +6,7 @@
 #include "store/qcow2.h"
 #include "base/cleanup.h"
 #include "base/mem.h"
+#include "base/qcow2.h"
 
 #include <endian.h>
 #include <fcntl.h>
@@ -14,26 +15,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MAGIC 0x514649fbu
 #define OFFSET 0x00fffffffffffe00ull
 #define COMPRESSED (1ull << 62)
 #define ZERO 1ull
 #define DIRTY 1ull /* of incompatible features: reference counts may be wrong, which a reader does not need */
 #define L1_MAX (32u << 20) /* bytes; QEMU's own limit */
-
-struct header {
-	uint32_t magic, version;
-	uint64_t backing;
-	uint32_t backing_len, cluster_bits;
-	uint64_t size;
-	uint32_t crypt, l1_size;
-	uint64_t l1_offset, refcounts;
-	uint32_t refcount_clusters, snapshots;
-	uint64_t snapshots_offset;
-	/* version 3 */
-	uint64_t incompatible, compatible, autoclear;
-} __attribute__((packed));
-_Static_assert(sizeof(struct header) == 96, "layout on disk");
 
 static bool read_at(int fd, void *p, size_t n, uint64_t off)
 {
@@ -55,22 +41,22 @@ static bool is_written(int fd)
 	return fcntl(fd, F_OFD_GETLK, &l) < 0 || l.l_type != F_UNLCK;
 }
 
-static bool plain(const struct header *h)
+static bool plain(const struct qcow2_header *h)
 {
 	uint32_t version = be32toh(h->version), bits = be32toh(h->cluster_bits);
 
-	return be32toh(h->magic) == MAGIC && (version == 2 || version == 3) && !h->backing && !h->crypt && bits >= 9 && bits <= 21 &&
-		be64toh(h->size) <= INT64_MAX && (version == 2 || !(be64toh(h->incompatible) & ~DIRTY));
+	return (version == 2 || version == 3) && !h->backing && !h->crypt && bits >= 9 && bits <= 21 &&
+		be64toh(h->size) <= INT64_MAX && !(be64toh(h->incompatible) & ~DIRTY);
 }
 
 bool qcow2_map(int fd, uint64_t *size, void (*fn)(void *arg, uint64_t start, uint64_t len, uint64_t off), void *arg)
 {
 	_cleanup_free_ uint64_t *l1 = NULL, *l2 = NULL;
 	uint64_t cluster, per, need, zero, file;
-	struct header h = { 0 };
+	struct qcow2_header h;
 	struct stat st;
 
-	if (!read_at(fd, &h, 72, 0) || (be32toh(h.version) >= 3 && !read_at(fd, &h, sizeof(h), 0)) || !plain(&h) || is_written(fd) ||
+	if (!qcow2_read_header(fd, &h) || !plain(&h) || is_written(fd) ||
 		fstat(fd, &st) < 0)
 		return false;
 	*size = be64toh(h.size);

@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "base/proc.h"
+#include "base/qcow2.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -105,7 +106,6 @@ static int map_qcow2(struct source *src, struct error **err)
 
 int source_open(const char *path, struct source *src, struct error **err)
 {
-	char magic[4] = "";
 	struct stat st;
 	bool from_stdin = !strcmp(path, "-");
 
@@ -123,7 +123,7 @@ int source_open(const char *path, struct source *src, struct error **err)
 		return 0;
 	}
 	posix_fadvise(src->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-	if ((pread(src->fd, magic, 4, 0) == 4 && !memcmp(magic, "QFI\xfb", 4) ? map_qcow2(src, err) : map_raw(src, err)) < 0)
+	if ((qcow2_is_fd(src->fd) ? map_qcow2(src, err) : map_raw(src, err)) < 0)
 		return -1;
 	src->end = src->size;
 	return 0;

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/proc.h"
+#include "base/qcow2.h"
 #include "base/units.h"
 
 #include <ctype.h>
@@ -113,13 +114,11 @@ static int save_disks(struct vm *v, const char *dir, struct error **err)
 static int save_nvram(struct vm *v, const char *dir, struct error **err)
 {
 	_cleanup_free_ char *from = path_join(v->workdir, "efivars.bin"), *raw = path_join(dir, "efivars.bin");
-	_cleanup_fclose_ FILE *f = fopen(from, "re");
-	char magic[4] = "";
 	int rc;
 
-	if (!f)
+	if (!file_exists(from))
 		return 0;
-	if (fread(magic, 1, 4, f) != 4 || memcmp(magic, "QFI\xfb", 4))
+	if (!qcow2_is(from))
 		return save(from, dir, "efivars.bin", err);
 	rc = proc_run((const char *const[]){ "qemu-img", "convert", "-q", "-f", "qcow2", "-O", "raw", from, raw, NULL }, IMG_MS, NULL, NULL, err);
 	if (rc == 0)

@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/proc.h"
+#include "base/qcow2.h"
 #include "base/units.h"
 #include "conf/settings.h"
 #include "machine/display.h"
@@ -224,15 +225,12 @@ int vm_convert_nvram(struct vm *v, struct error **err)
 {
 	_cleanup_free_ char *vars = path_join(v->workdir, "efivars.bin"), *raw = path_join(v->workdir, "efivars.raw"),
 			    *temp = path_join(v->workdir, "efivars.tmp");
-	_cleanup_fclose_ FILE *f = NULL;
-	char magic[4] = "";
 
 	if (!vm_on(v, "UEFI"))
 		return 0;
 	if (!file_exists(vars))
 		return machine_make_nvram(v->arch && *v->arch ? v->arch : vm_get(v, "QEMUARCH"), vars, err);
-	f = fopen(vars, "re");
-	if (f && fread(magic, 1, 4, f) == 4 && !memcmp(magic, "QFI\xfb", 4))
+	if (qcow2_is(vars))
 		return 0;
 	if (proc_run((const char *const[]){ "qemu-img", "convert", "-q", "-f", "raw", "-O", "qcow2", vars, temp, NULL }, IMG_MS, NULL, NULL, err) < 0)
 		return error_wrap(err, "%s", vars);

@@ -2,6 +2,7 @@
 #include "image/export/sniff.h"
 #include "base/cleanup.h"
 #include "base/mem.h"
+#include "base/qcow2.h"
 
 #include <endian.h>
 #include <errno.h>
@@ -147,7 +148,7 @@ static const struct {
 	const char *format; /* NULL: refused */
 	const char *name;
 } magics[] = {
-	{ 0, "QFI\xfb", 4, SNIFF_DISK, "qcow2", NULL },
+	{ 0, QCOW2_MAGIC, 4, SNIFF_DISK, "qcow2", NULL },
 	{ 0, "KDMV", 4, SNIFF_DISK, "vmdk", NULL },
 	{ 0, "vhdxfile", 8, SNIFF_DISK, "vhdx", NULL },
 	{ 64, "\x7f\x10\xda\xbe", 4, SNIFF_DISK, "vdi", NULL },
