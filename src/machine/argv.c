@@ -61,9 +61,18 @@ static bool is_x86(const struct machine_def *d)
 	return !strcmp(d->arch, "x86_64") || !strcmp(d->arch, "i386");
 }
 
+/*
+ * TCG runs "rep movsb" and "rep stosb" a byte at a time, and systems take them for all copying and clearing of memory where the processor
+ * calls them fast (ERMS). Without that word they take eight bytes at a time: tiny boots in an eighth less of processor time.
+ */
+static const char *default_cpu(const struct machine_def *d, const char *accel)
+{
+	return !strcmp(accel, "kvm") ? "host" : is_x86(d) ? "max,-erms" : "max";
+}
+
 static void add_cpu(struct strv *argv, const struct machine_def *d, const char *accel)
 {
-	const char *model = d->cpu ? d->cpu : !strcmp(accel, "kvm") ? "host" : "max";
+	const char *model = d->cpu ? d->cpu : default_cpu(d, accel);
 	unsigned cpus = machine_cpus(d), max = d->max_cpus > cpus ? d->max_cpus : cpus;
 
 	strv_add(argv, "-cpu");
