@@ -7,20 +7,15 @@ set -u
 croft=$(realpath "$1") || exit 2
 shared=${CROFT_TEST_HOME:-$(dirname "$croft")/test-home}-debian
 command -v packer >/dev/null || { echo "build: not measured: packer is not installed"; exit 0; }
-work=$(mktemp -d "${TMPDIR:-/var/tmp}/croft-bench-build.XXXXXX") || exit 1
-export NO_COLOR=1 PACKER_NO_COLOR=1 CHECKPOINT_DISABLE=1 PACKER_CACHE_DIR=$work/packer-cache
-over=0
-cleanup() {
-	CROFT_HOME=$work/home "$croft" vm kill base 2>/dev/null
-	[ -n "${KEEP:-}" ] || rm -rf "$work"
-}
-trap cleanup EXIT
-trap 'exit 130' INT TERM
+TAIL=20 # lines of what has failed
+. "$(dirname "$0")/lib.sh"
+export PACKER_NO_COLOR=1 CHECKPOINT_DISABLE=1 PACKER_CACHE_DIR=$work/packer-cache
+leave() { CROFT_HOME=$work/home "$croft" vm kill base 2>/dev/null; }
 
 CROFT_HOME=$shared "$croft" image make debian --name debian-ssh --packages openssh-server,linux-image-cloud-amd64 >&2 || exit 1
 cd "$work" || exit 1
-mkdir -p home/images debs
-cp -al "$shared/images/debian-ssh" home/images/ 2>/dev/null || cp -r "$shared/images/debian-ssh" home/images/ || exit 1
+mkdir debs
+CROFT_HOME=$work/home images "$shared" debian-ssh
 (cd debs && apt-get download -q nano rsync tree jq libjq1 libonig5 libpopt0 bsdextrautils) >&2 ||
 	{ echo "build: not measured: no packages to install can be fetched"; exit 0; }
 
@@ -55,34 +50,25 @@ template() { # FILE OUTPUT LAST-LINE
 			{type: "shell", inline: ["rm -r /tmp/debs", "echo built > /etc/motd"]},
 			{type: "shell", inline: ["jq --version", $last]}]}' >"$1"
 }
-took() {
-	local start=${EPOCHREALTIME/./}
-	"$@" >"$work/log" 2>&1 </dev/null || { echo "bench: failed: $*: $(tail -n 20 "$work/log")" >&2; exit 1; }
-	echo $((${EPOCHREALTIME/./} - start))
-}
-result() { # TEXT VALUE PEER LIMIT
-	awk -v t="$1" -v v="$2" -v p="$3" -v l="$4" 'BEGIN { r = v / p
-		printf "%-64s %6.2f  (limit %s)%s\n", t, r, l, (r > l ? "  OVER" : ""); exit (r > l) }' || over=1
-}
-middle() { sort -n "$1" | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
-
 export CROFT_HOME=$work/build-home
 template packer.json out-packer true
 template croft.json out-croft true
-: >a; : >b
-for ((i = 0; i < ${PAIRS:-1}; i++)); do
-	rm -rf out-packer out-croft "$CROFT_HOME"
-	took "$croft" image build croft.json >>a || exit 1
-	cp log "croft.$i.log"
-	took packer build packer.json >>b || exit 1
-done
-result "first build of a template / packer" "$(middle a)" "$(middle b)" 0.9
-result "second build without a change / 2 s" "$(took "$croft" image build croft.json)" 2000000 1
+first_ours() {
+	rm -rf out-croft "$CROFT_HOME"
+	took "$croft" image build croft.json
+}
+first_peer() {
+	rm -rf out-packer
+	took packer build packer.json
+}
+pairs "${PAIRS:-1}" first_ours first_peer
+most "first build of a template / packer" "$a" "$b" 0.9
+most "second build without a change / 2 s" "$(took "$croft" image build croft.json)" 2000000 1
 template croft.json out-croft 'echo changed'
 changed=$(took "$croft" image build -force croft.json) || exit 1
-if [ "$(grep -c 'Provisioning with' log)" != 1 ] || ! grep -q 'Step 4 (shell): nothing has changed' log; then
-	echo "build after a change of the last provisioner: others ran, too: $(cat log)"
+if [ "$(grep -c 'Provisioning with' out)" != 1 ] || ! grep -q 'Step 4 (shell): nothing has changed' out; then
+	echo "build after a change of the last provisioner: others ran, too: $(cat out)"
 	over=1
 fi
-result "build after a change of the last of five provisioners / packer" "$changed" "$(middle b)" 0.9
+most "build after a change of the last of five provisioners / packer" "$changed" "$b" 0.9
 exit "$over"

@@ -4,10 +4,7 @@
 # same root: medians of alternating pairs. The disk holds files of this system, so that it compresses as systems do.
 set -u
 croft=$(realpath "$1") || exit 2
-work=$(mktemp -d "${TMPDIR:-/var/tmp}/croft-bench-export.XXXXXX")
-trap 'rm -rf "$work"' EXIT
-trap 'exit 130' INT TERM
-over=0
+. "$(dirname "$0")/lib.sh"
 
 mkdir -p "$work/root/etc" "$work/root/usr"
 cp -a /usr/bin "$work/root/usr/" 2>/dev/null
@@ -19,21 +16,12 @@ mke2fs -q -F -t ext4 -d "$work/root" "$work/disk.raw" || exit 1
 qemu-img convert -O qcow2 "$work/disk.raw" "$work/disk.qcow2" || exit 1
 rm "$work/disk.raw"
 
-took() {
-	local start=${EPOCHREALTIME/./}
-	"$@" >"$work/log" 2>&1 || { echo "bench: failed: $*: $(tail -n 3 "$work/log")" >&2; exit 1; }
-	echo $((${EPOCHREALTIME/./} - start))
-}
 pair() { # TEXT LIMIT OURS PEER
-	local i a b
-	: >"$work/a"; : >"$work/b"
-	for i in 1 2 3; do
-		took $3 >>"$work/a" || exit 1
-		took $4 >>"$work/b" || exit 1
-	done
-	a=$(sort -n "$work/a" | sed -n 2p) b=$(sort -n "$work/b" | sed -n 2p)
-	awk -v t="$1" -v v="$a" -v p="$b" -v l="$2" 'BEGIN { r = v / p
-		printf "%-64s %6.2f  (limit %s)%s\n", t, r, l, (r > l ? "  OVER" : ""); exit (r > l) }' || over=1
+	ours() { took "$our"; }
+	peer() { took "$their"; }
+	local our=$3 their=$4
+	pairs 3 ours peer
+	most "$1" "$a" "$b" "$2"
 }
 ova() { "$croft" image convert "$work/disk.qcow2" "$work/x.ova" --force; }
 oci() { "$croft" image convert "$work/disk.qcow2" "$work/x.oci.tar" --force; }

@@ -6,19 +6,15 @@
 set -u
 pm=$(realpath "${1:?usage: $0 PM PMGRAPH [UNITS]}") && graph=$(realpath "${2:?usage: $0 PM PMGRAPH [UNITS]}") || exit 2
 n=${3:-1000}
-here=$(cd "$(dirname "$0")" && pwd)
-work=$(mktemp -d "${TMPDIR:-/tmp}/pm-bench.XXXXXX")
-rounds=3 over=0 pids=()
+. "$(dirname "$0")/lib.sh"
+rounds=3 pids=()
 fifo=$work/f
 
-end() { # ends what this run started, by pid
+leave() { # ends what this run started, by pid
 	local p
 	for p in "${pids[@]}"; do kill "$p" 2>/dev/null; done
 	for p in "${pids[@]}"; do wait "$p" 2>/dev/null; done
-	rm -rf "$work"
 }
-trap end EXIT
-trap 'exit 130' INT TERM
 
 gcc -O2 -static -o "$work/units" "$here/units.c" || exit 1
 mkfifo "$fifo"
@@ -32,7 +28,6 @@ ask() { # ask WORDS: the meter's answer in $got
 		exit 1
 	fi
 }
-median() { tr ' ' '\n' | grep . | sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
 # until COMMAND...: waits until it succeeds, at most a minute
 until_ok() {
 	local i
@@ -43,7 +38,6 @@ until_ok() {
 	echo "bench: never came true: $*" >&2
 	exit 1
 }
-rss() { awk '/^VmRSS/ { print $2 }' "/proc/$1/status"; }
 private() { awk '/^Private_(Clean|Dirty)/ { n += $2 } END { print n }' "/proc/$1/smaps_rollup"; }
 # wakes PID...: how often they were given the processor, altogether
 wakes() {
@@ -114,12 +108,6 @@ supervisor_start="supervisorctl -c $work/sup.conf start all >/dev/null"
 supervisor_stop="supervisorctl -c $work/sup.conf stop all >/dev/null"
 supervisor_down() { kill "$supervisor"; wait "$supervisor" 2>/dev/null; }
 
-took() { # COMMAND...: microseconds
-	local start=${EPOCHREALTIME/./}
-	"$@" >"$work/out" || exit 1
-	echo $((${EPOCHREALTIME/./} - start))
-}
-
 # measure NAME: medians in NAME_t_start, NAME_t_stop (us, stopped -> all running, and back) and NAME_t_again (death -> exec)
 measure() {
 	local i start="$1_start" stop="$1_stop" starts="" stops="" slow
@@ -130,7 +118,7 @@ measure() {
 		# One that takes several times as long is measured once: it is not the best, and the whole must not take long.
 		slow=$((got > 4 * ${pm_t_start:-$got}))
 		[ "$i" = 0 ] && sleep 2 && ask kill 21 && printf -v "$1_t_again" %s "$(median <<<"$got")"
-		[ "$i$1" = 0pm ] && watcher_kb=$(rss "$watcher")
+		[ "$i$1" = 0pm ] && watcher_kb=$(resident "$watcher")
 		ask "stop ${!stop}"
 		stops+=" $got"
 		[ "$slow" = 1 ] && break
@@ -165,13 +153,6 @@ pm_start="$pm --home $work/pm -q start $all"
 pm_stop="$pm --home $work/pm -q stop $all"
 pm_down() { "$pm" --home "$work/pm" -q shutdown; wait "$watcher" 2>/dev/null; }
 
-# result TEXT VALUE PEER LIMIT: VALUE / PEER must not be over LIMIT.
-result() {
-	awk -v t="$1" -v v="$2" -v p="$3" -v l="$4" 'BEGIN {
-		r = v / p
-		printf "%-64s %6.2f  (limit %s)%s\n", t, r, l, (r > l ? "  OVER" : "")
-		exit (r > l) }' || over=1
-}
 best() { # best WHAT PEER...: the least of the peers' figures
 	local what=$1 p v
 	shift
@@ -186,7 +167,7 @@ measure_memory() {
 	mkdir -p "$work/empty" "$work/full"
 	pm_main "$work/empty"
 	sleep 1
-	result "resident memory without units / 700 KB" $(($(rss "$machine") + $(rss "$watcher"))) 700 1
+	most "resident memory without units / 700 KB" $(($(resident "$machine") + $(resident "$watcher"))) 700 1
 	before=$(private "$machine")
 	"$pm" --home "$work/empty" -q shutdown
 	pm_units 10000 >"$work/stream"
@@ -194,8 +175,8 @@ measure_memory() {
 	until_ok "$pm" --home "$work/full" cat u9999
 	sleep 2
 	after=$(private "$machine")
-	result "memory for each of 10,000 units / 1.2 KB" $((after - before)) 12000 1
-	result "state of 10,000 units read by pm list / 20 ms" "$(for _ in 1 2 3 4 5 6 7; do took "$pm" --home "$work/full" list; done | median)" 20000 1
+	most "memory for each of 10,000 units / 1.2 KB" $((after - before)) 12000 1
+	most "state of 10,000 units read by pm list / 20 ms" "$(for _ in 1 2 3 4 5 6 7; do took "$pm" --home "$work/full" list; done | median)" 20000 1
 	w0=$(wakes "$watcher" "$machine")
 	sleep 5
 	w1=$(wakes "$watcher" "$machine")
@@ -207,7 +188,7 @@ measure_memory() {
 	before=$(private "$machine")
 	awk 'BEGIN { for (i = 0; i < 50000; i++) print "stop u" i % 100 }' >"$work/full/input"
 	until_ok "$pm" --home "$work/full" cat u0 # status fails: it is stopped
-	result "memory after 100,000 commands through the FIFO / after 50,000" "$(private "$machine")" "$before" 1.02
+	most "memory after 100,000 commands through the FIFO / after 50,000" "$(private "$machine")" "$before" 1.02
 	"$pm" --home "$work/full" -q shutdown
 }
 
@@ -217,11 +198,11 @@ command -v s6-svscan >/dev/null && peers+=(s6)
 command -v supervisord >/dev/null && peers+=(supervisor)
 [ ${#peers[@]} -gt 0 ] || { echo "bench: none of runit, s6, supervisor is installed" >&2; exit 2; }
 for m in pm "${peers[@]}"; do measure "$m"; done
-result "$n units from stopped to all running / best of ${peers[*]}" "$pm_t_start" "$(best start "${peers[@]}")" 0.8
-result "$n units from running to all stopped / best of ${peers[*]}" "$pm_t_stop" "$(best stop "${peers[@]}")" 0.8
-result "death of a process to its replacement / best of ${peers[*]}" "$pm_t_again" "$(best again "${peers[@]}")" 1
-result "size of the program / 400 KB" "$(stat -c %s "$pm")" 400000 1
-result "resident memory of the watcher of $n processes / 200 KB" "$watcher_kb" 200 1
-result "10,000 units and their dependencies loaded and ordered / 60 ms" "$("$graph" 10000)" 60000 1
+most "$n units from stopped to all running / best of ${peers[*]}" "$pm_t_start" "$(best start "${peers[@]}")" 0.8
+most "$n units from running to all stopped / best of ${peers[*]}" "$pm_t_stop" "$(best stop "${peers[@]}")" 0.8
+most "death of a process to its replacement / best of ${peers[*]}" "$pm_t_again" "$(best again "${peers[@]}")" 1
+most "size of the program / 400 KB" "$(stat -c %s "$pm")" 400000 1
+most "resident memory of the watcher of $n processes / 200 KB" "$watcher_kb" 200 1
+most "10,000 units and their dependencies loaded and ordered / 60 ms" "$("$graph" 10000)" 60000 1
 measure_memory
 exit "$over"

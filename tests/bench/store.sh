@@ -4,14 +4,10 @@
 # ratios only. Status 1 when one is over its limit. CROFT_BENCH_DATA: where the disks are kept between runs.
 set -uo pipefail
 croft=$(realpath "${1:?usage: $0 CROFT}")
-here=$(cd "$(dirname "$0")" && pwd)
+. "$(dirname "$0")/lib.sh"
 data=${CROFT_BENCH_DATA:-/var/tmp/croft-bench-data}
-work=$(mktemp -d "${TMPDIR:-/var/tmp}/croft-bench-XXXXXX")
-trap 'rm -rf "$work"' EXIT
-trap 'exit 130' INT TERM
 export CROFT_HOME=$work/home RESTIC_PASSWORD=x RESTIC_CACHE_DIR=$work/cache RESTIC_REPOSITORY=$work/restic
 export BORG_REPO=$work/borg BORG_BASE_DIR=$work/borgbase BORG_UNKNOWN_UNENCRYPTED_REPO_ACCESS_IS_OK=yes
-over=0
 
 missing=()
 for p in zstd pigz restic casync borg:borgbackup mmdebstrap debugfs:e2fsprogs qemu-img:qemu-utils; do
@@ -21,89 +17,71 @@ if [ ${#missing[@]} -gt 0 ] && [ "$(id -u)" = 0 ]; then
 	apt-get install -y -q --no-install-recommends "${missing[@]}" >/dev/null
 fi
 bash "$here/store_data.sh" "$data" || { echo "store: the disks could not be made" >&2; exit 1; }
-a=$data/a.qcow2 b=$data/b.qcow2
-cat "$a" "$b" >/dev/null # into the page cache
+first=$data/a.qcow2 second=$data/b.qcow2
+cat "$first" "$second" >/dev/null # into the page cache
 
-# took PREPARE COMMAND: milliseconds.
-took() {
-	local start
+# compare_times N PREPARE OURS PREPARE PEER: the medians of alternating runs of these commands into $a and $b.
+compare_times() {
+	local ours=("$2" "$3") peer=("$4" "$5")
+	pairs "$1" prepared_ours prepared_peer
+}
+prepared_ours() { prepared "${ours[@]}"; }
+prepared_peer() { prepared "${peer[@]}"; }
+prepared() {
 	eval "$1" >/dev/null 2>&1
 	sync "$work"
-	start=${EPOCHREALTIME/./}
-	eval "$2" >"$work/out" 2>&1 || { echo "bench: failed: $2: $(tail -n 3 "$work/out")" >&2; exit 1; }
-	echo $((${EPOCHREALTIME/./} - start))
+	took eval "$2"
 }
-median() { sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
-# pairs N PREPARE OURS PREPARE PEER: medians into $x and $y.
-pairs() {
-	local i
-	: >"$work/x"
-	: >"$work/y"
-	for ((i = 0; i < $1; i++)); do
-		took "$2" "$3" >>"$work/x" || exit 1
-		took "$4" "$5" >>"$work/y" || exit 1
-	done
-	x=$(median <"$work/x") y=$(median <"$work/y")
-}
-# most TEXT VALUE PEER LIMIT; least TEXT VALUE PEER LIMIT: what VALUE / PEER may be.
-compare() {
-	awk -v how="$1" -v t="$2" -v v="$3" -v p="$4" -v l="$5" 'BEGIN {
-		r = v / p; bad = how == "most" ? r > l : r < l
-		printf "%-64s %6.2f  (%s %s)%s\n", t, r, how == "most" ? "limit" : "at least", l, (bad ? "  OVER" : "")
-		exit bad }' || over=1
-}
-most() { compare most "$@"; }
-least() { compare least "$@"; }
 bytes() { du -sb --apparent-size "$1" | cut -f1; }
 
 fresh="rm -rf '$CROFT_HOME'"
-put="$croft store put a '$a'"
-pairs 3 "$fresh" "$put" "rm -f $work/a.zst" "zstd -q -3 -T0 '$a' -o $work/a.zst"
-most "first put: time / zstd -3 -T0" "$x" "$y" 1.0
+put="$croft store put a '$first'"
+compare_times 3 "$fresh" "$put" "rm -f $work/a.zst" "zstd -q -3 -T0 '$first' -o $work/a.zst"
+most "first put: time / zstd -3 -T0" "$a" "$b" 1.0
 size=$(bytes "$CROFT_HOME/store")
 most "first put: size / zstd -3" "$size" "$(bytes "$work/a.zst")" 1.1
 if command -v restic >/dev/null; then
-	pairs 3 "$fresh" "$put" "rm -rf $work/restic $work/cache; restic init" "restic backup '$a'"
-	least "first put: time of restic / ours" "$y" "$x" 2
+	compare_times 3 "$fresh" "$put" "rm -rf $work/restic $work/cache; restic init" "restic backup '$first'"
+	least "first put: time of restic / ours" "$b" "$a" 2
 fi
 if command -v casync >/dev/null; then
-	pairs 3 "$fresh" "$put" "rm -rf $work/c; mkdir $work/c" "casync make --store=$work/c/s $work/c/a.caibx '$a'"
-	least "first put: time of casync / ours" "$y" "$x" 2
+	compare_times 3 "$fresh" "$put" "rm -rf $work/c; mkdir $work/c" "casync make --store=$work/c/s $work/c/a.caibx '$first'"
+	least "first put: time of casync / ours" "$b" "$a" 2
 fi
 if command -v borg >/dev/null; then
-	pairs 3 "$fresh" "$put" "rm -rf $work/borg $work/borgbase; borg init -e none" "borg create ::a '$a'"
-	least "first put: time of borg / ours" "$y" "$x" 1
+	compare_times 3 "$fresh" "$put" "rm -rf $work/borg $work/borgbase; borg init -e none" "borg create ::a '$first'"
+	least "first put: time of borg / ours" "$b" "$a" 1
 fi
 if command -v pigz >/dev/null; then
-	pairs 1 "$fresh" "$put" : "pigz -9 -c '$a' >$work/a.gz"
-	least "first put: time of pigz -9 / ours" "$y" "$x" 12
+	compare_times 1 "$fresh" "$put" : "pigz -9 -c '$first' >$work/a.gz"
+	least "first put: time of pigz -9 / ours" "$b" "$a" 12
 fi
-pairs 5 "$fresh; $put" "$croft store put b '$b'" "$fresh" "$put"
-most "second put after installing packages: time / first" "$x" "$y" 0.15
+compare_times 5 "$fresh; $put" "$croft store put b '$second'" "$fresh" "$put"
+most "second put after installing packages: time / first" "$a" "$b" 0.15
 eval "$fresh; $put" >/dev/null 2>&1
 size=$(bytes "$CROFT_HOME/store")
-"$croft" store put b "$b" >/dev/null 2>&1 || exit 1
+"$croft" store put b "$second" >/dev/null 2>&1 || exit 1
 most "second put: bytes stored / bytes changed" $(($(bytes "$CROFT_HOME/store") - size)) "$(cat "$data/b.changed")" 1.3
 eval "$fresh; $put" >/dev/null 2>&1
 size=$(bytes "$CROFT_HOME/store")
 "$croft" store put c "$data/c.qcow2" >/dev/null 2>&1 || exit 1
-most "put after a change of 5 %: bytes stored / bytes changed" $(($(bytes "$CROFT_HOME/store") - size)) $(($(bytes "$a") / 20)) 1.3
-pairs 5 "$fresh; $put" "$croft store put c '$data/c.qcow2'" "$fresh" "$put"
-most "put after a change of 5 %: time / first" "$x" "$y" 0.15
-eval "$fresh; $put; $croft store put b '$b'" >/dev/null 2>&1
-pairs 5 "rm -f $work/o" "$croft store get a $work/o" "rm -f $work/z" "zstd -q -d $work/a.zst -o $work/z"
-most "get: time / zstd -d" "$x" "$y" 1.1
+most "put after a change of 5 %: bytes stored / bytes changed" $(($(bytes "$CROFT_HOME/store") - size)) $(($(bytes "$first") / 20)) 1.3
+compare_times 5 "$fresh; $put" "$croft store put c '$data/c.qcow2'" "$fresh" "$put"
+most "put after a change of 5 %: time / first" "$a" "$b" 0.15
+eval "$fresh; $put; $croft store put b '$second'" >/dev/null 2>&1
+compare_times 5 "rm -f $work/o" "$croft store get a $work/o" "rm -f $work/z" "zstd -q -d $work/a.zst -o $work/z"
+most "get: time / zstd -d" "$a" "$b" 1.1
 cmp "$work/o" "$data/a.raw" || over=1
-pairs 3 "cp --sparse=always $data/a.raw $work/o" "$croft store get b $work/o --update" "rm -f $work/z" "$croft store get b $work/z"
-most "get --update over the older disk: time / get" "$x" "$y" 1
+compare_times 3 "cp --sparse=always $data/a.raw $work/o" "$croft store get b $work/o --update" "rm -f $work/z" "$croft store get b $work/z"
+most "get --update over the older disk: time / get" "$a" "$b" 1
 cmp "$work/o" "$data/b.raw" || over=1
-pairs 5 : "$croft store verify" : "cat $CROFT_HOME/store/packs/*"
-most "verify: time / reading the packs (cached)" "$x" "$y" 2
-pairs 5 : "$croft store gc" : "cat $CROFT_HOME/store/packs/*"
-most "gc with nothing to free: time / reading the packs (cached)" "$x" "$y" 1
+compare_times 5 : "$croft store verify" : "cat $CROFT_HOME/store/packs/*"
+most "verify: time / reading the packs (cached)" "$a" "$b" 2
+compare_times 5 : "$croft store gc" : "cat $CROFT_HOME/store/packs/*"
+most "gc with nothing to free: time / reading the packs (cached)" "$a" "$b" 1
 
-pairs 3 "rm -rf $work/copy" "$croft store copy $CROFT_HOME/store $work/copy" "rm -rf $work/copy" "cp -r $CROFT_HOME/store $work/copy; sync $work/copy/packs/*"
-most "copy, every chunk checked: time / cp of the store and sync" "$x" "$y" 3
+compare_times 3 "rm -rf $work/copy" "$croft store copy $CROFT_HOME/store $work/copy" "rm -rf $work/copy" "cp -r $CROFT_HOME/store $work/copy; sync $work/copy/packs/*"
+most "copy, every chunk checked: time / cp of the store and sync" "$a" "$b" 3
 rm -rf "$work/copy"
 
 # Memory, with as many threads as there may be, and a store of a million chunks.
@@ -111,7 +89,7 @@ peak() { python3 -c 'import resource, subprocess, sys
 subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)' "$@"; }
 rm -rf "$CROFT_HOME" "$work/o" "$work/z"
-most "put: peak of memory / 256 MB" "$(peak "$croft" store put a "$a")" 262144 1
+most "put: peak of memory / 256 MB" "$(peak "$croft" store put a "$first")" 262144 1
 most "get: peak of memory / 256 MB" "$(peak "$croft" store get a "$work/o")" 262144 1
 most "verify: peak of memory / 256 MB" "$(peak "$croft" store verify --deep)" 262144 1
 rm -rf "$CROFT_HOME" "$work/o"
@@ -120,7 +98,7 @@ if [ "$(df --output=avail -k "$work" | tail -n 1)" -gt 8000000 ]; then
 		"$croft" store put m - --chunk 4K >/dev/null 2>&1 || exit 1
 	chunks=$("$croft" store stats --format json | jq .chunks)
 	least "the large store: chunks / a million" "$chunks" 1000000 1
-	pairs 11 : "$croft store show m" : "$croft --version"
-	most "the large store: opening and showing a name / 50 ms" "$x" 50000 1
+	compare_times 11 : "$croft store show m" : "$croft --version"
+	most "the large store: opening and showing a name / 50 ms" "$a" 50000 1
 fi
 exit "$over"

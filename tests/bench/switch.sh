@@ -4,22 +4,18 @@
 # One process sends frames as QEMU does, another receives them (frames.c).
 set -u
 net=$(realpath "${1:?usage: $0 CROFT_NET}") || exit 2
-here=$(cd "$(dirname "$0")" && pwd)
-work=$(mktemp -d "${TMPDIR:-/tmp}/croft-switch.XXXXXX")
-over=0 pid='' vde=''
+. "$(dirname "$0")/lib.sh"
+pid='' vde=''
 rounds=${ROUNDS:-5}
 
 end() {
 	[ -z "$pid" ] || kill "$pid" 2>/dev/null
 	pid=
 }
-cleanup() {
+leave() {
 	end
 	[ -z "$vde" ] || kill "$vde" 2>/dev/null
-	rm -rf "$work"
 }
-trap cleanup EXIT
-trap 'exit 130' INT TERM
 
 gcc -O2 -Wall -D_GNU_SOURCE -o "$work/frames" "$here/frames.c" || exit 1
 
@@ -56,26 +52,6 @@ ours() {
 	wait 2>/dev/null
 	echo "$line"
 }
-median() { sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
-# pairs OURS PEER: both print a number; sets $a and $b to the medians
-pairs() {
-	local i
-	: >"$work/a"; : >"$work/b"
-	for ((i = 0; i < rounds; i++)); do
-		"$1" >>"$work/a" || exit 1
-		"$2" >>"$work/b" || exit 1
-	done
-	a=$(median <"$work/a") b=$(median <"$work/b")
-}
-# result TEXT VALUE LIMIT most|least
-result() {
-	awk -v t="$1" -v v="$2" -v l="$3" -v how="$4" 'BEGIN {
-		bad = how == "most" ? v > l : v < l
-		printf "%-64s %6.2f  (at %s %s)%s\n", t, v, how, l, (bad ? "  OVER" : "")
-		exit bad }' || over=1
-}
-ratio() { awk -v a="$1" -v b="$2" 'BEGIN { print a / b }'; }
-
 our_rate() { ours rate 1 1514; }
 pair_rate() { "$work/frames" rate pair 1 1514; }
 vde_rate() { "$work/frames" rate vde "$work/vde" 1 1514; }
@@ -85,18 +61,22 @@ pair_trip() { "$work/frames" trip pair 20000 100; }
 config 2
 if command -v vde_switch >/dev/null; then
 	vde_switch -s "$work/vde" -M "$work/vde.mgmt" -d -p "$work/vde.pid" || exit 1
-	vde=$(cat "$work/vde.pid")
-	pairs our_rate vde_rate
-	result "frames of 1514 bytes a second / vde_switch" "$(ratio "$a" "$b")" 1.5 least
+	for ((i = 0; i < 100; i++)); do
+		[ -s "$work/vde.pid" ] && break
+		sleep 0.05 # it goes into the background before it has written it
+	done
+	vde=$(cat "$work/vde.pid") || exit 1
+	pairs "$rounds" our_rate vde_rate
+	least "frames of 1514 bytes a second / vde_switch" "$a" "$b" 1.5
 	kill "$vde"
 	vde=
 else
 	echo "vde_switch: not installed (package vde2), not compared"
 fi
-pairs our_rate pair_rate
-result "the same / a bare socket pair" "$(ratio "$a" "$b")" 0.5 least
-pairs our_trip pair_trip
-result "microseconds added to a round trip" "$(ratio $((a - b)) 1000)" 30 most
+pairs "$rounds" our_rate pair_rate
+least "the same / a bare socket pair" "$a" "$b" 0.5
+pairs "$rounds" our_trip pair_trip
+most "microseconds added to a round trip" "$(awk -v a="$a" -v b="$b" 'BEGIN { print a - b }')" 1000 30
 
 config 30
 rm -f "$work"/p*.sock
@@ -106,12 +86,12 @@ read -r _ <&"${CROWD[0]}"
 "$net" "$work/net" >/dev/null 2>&1 &
 pid=$!
 read -r _ <&"${CROWD[0]}"
-result "resident memory with 30 busy ports / 16 MB" "$(ratio "$(awk '/^VmRSS/ { print $2 }' "/proc/$pid/status")" 16384)" 1 most
+most "resident memory with 30 busy ports / 16 MB" "$(resident "$pid")" 16384 1
 kill "$crowd"
 end
 wait 2>/dev/null
 
 config 2 ',"links":[{"node":"n2","in":{"delay":"20ms"}}]'
 late=$(for ((i = 0; i < rounds; i++)); do ours delay 2 50000; done | median)
-result "50,000 frames a second over 20 ms: ms too late, 99th percentile" "$(awk -v a="$late" 'BEGIN { print a / 1000 - 20 }')" 1 most
+most "50,000 frames a second over 20 ms: ms too late, 99th percentile" "$(awk -v l="$late" 'BEGIN { print l - 20000 }')" 1000 1
 exit "$over"
