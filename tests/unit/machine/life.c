@@ -6,6 +6,8 @@
 #include "machine/machine.h"
 #include <dirent.h>
 
+#define MIB (1u << 20)
+
 static int setup(void **state)
 {
 	if (test_dir_setup(state) < 0)
@@ -13,14 +15,14 @@ static int setup(void **state)
 	return setenv("CROFT_HOME", *state, 1);
 }
 
-static int make(const char *name, struct error **err)
+static int make(const char *name, uint64_t size, struct error **err)
 {
 	_cleanup_(machine_def_clear) struct machine_def d;
 
 	machine_def_init(&d);
 	d.name = xstrdup(name);
 	d.disks = xcalloc(1, sizeof(*d.disks));
-	d.disks[d.ndisks++] = (struct machine_disk){ .size = 1 << 20, .boot = -1 };
+	d.disks[d.ndisks++] = (struct machine_disk){ .size = size, .boot = -1 };
 	return machine_create(&d, err);
 }
 
@@ -41,13 +43,13 @@ static void names_are_taken_once(void **state)
 	_cleanup_free_ char *all = NULL;
 	struct error *e = NULL;
 
-	assert_ok(make("b", &e), e);
-	assert_ok(make("g/a", &e), e);
-	assert_err(make("b", &e), e, ERR_STATE, "machine b: a machine of that name exists");
-	assert_err(make("g", &e), e, ERR_STATE, "a group of that name exists");
-	assert_err(make("b/x", &e), e, ERR_STATE, "'b' is a machine, not a group");
-	assert_err(make("../x", &e), e, ERR_USAGE, "group '..'");
-	assert_err(make("a/b/c", &e), e, ERR_USAGE, "'b/c'");
+	assert_ok(make("b", MIB, &e), e);
+	assert_ok(make("g/a", MIB, &e), e);
+	assert_err(make("b", MIB, &e), e, ERR_STATE, "machine b: a machine of that name exists");
+	assert_err(make("g", MIB, &e), e, ERR_STATE, "a group of that name exists");
+	assert_err(make("b/x", MIB, &e), e, ERR_STATE, "'b' is a machine, not a group");
+	assert_err(make("../x", MIB, &e), e, ERR_USAGE, "group '..'");
+	assert_err(make("a/b/c", MIB, &e), e, ERR_USAGE, "'b/c'");
 	assert_ok(machine_names(NULL, &names, &e), e);
 	all = strv_join(&names, " ");
 	assert_string_equal(all, "b g/a");
@@ -62,14 +64,9 @@ static void names_are_taken_once(void **state)
 
 static void failed_creation_leaves_nothing(void **state)
 {
-	_cleanup_free_ char *path = xstrdup(getenv("PATH"));
 	struct error *e = NULL;
 
-	setenv("PATH", "/nowhere", 1);
-	assert_int_equal(make("x", &e), -1);
-	assert_non_null(strstr(e->hint, "qemu-utils"));
-	assert_err(-1, e, ERR_NOT_FOUND, "machine x: disk 0");
-	setenv("PATH", path, 1);
+	assert_err(make("x", (uint64_t)1 << 52, &e), e, ERR_USAGE, "machine x: disk 0");
 	assert_int_equal(entries("machines"), 0);
 }
 
@@ -88,7 +85,7 @@ static void dead_creators_are_cleared_away(void **state)
 	assert_ok(file_mkdirs(left, 0700, &e), e);
 	file = path_join(left, "machine.json");
 	assert_ok(file_write(file, "{", 1, 0600, &e), e);
-	assert_ok(make("z", &e), e);
+	assert_ok(make("z", MIB, &e), e);
 	assert_false(file_exists(left));
 	assert_int_equal(entries("machines"), 1);
 	assert_ok(machine_remove("z", false, &e), e);
@@ -99,7 +96,7 @@ static void state_is_what_files_and_processes_say(void **state)
 	struct error *e = NULL;
 	struct proc_id self;
 
-	assert_ok(make("s", &e), e);
+	assert_ok(make("s", MIB, &e), e);
 	{
 		_cleanup_machine_ struct machine *m = machine_open("s", &e);
 		_cleanup_free_ char *run = machine_path(m, "run"), *status = machine_path(m, "run/status");
@@ -138,7 +135,7 @@ static void two_commands_at_once(void **state)
 	_cleanup_close_ int fd = -1;
 	struct error *e = NULL;
 
-	assert_ok(make("l", &e), e);
+	assert_ok(make("l", MIB, &e), e);
 	fd = file_lock(lock, true, 0, &e);
 	assert_true(fd >= 0);
 	assert_err(machine_remove("l", true, &e), e, ERR_STATE, pid);
