@@ -95,8 +95,11 @@ static int add_data(struct along *a, uint64_t start, uint64_t len, uint64_t src,
 
 	if (!b)
 		return -1;
-	if (b->fd < 0 && source_read_at(&a->p->src, b->data + b->len, (size_t)len, start, err) < 0)
-		return -1;
+	if (b->fd < 0) {
+		session_slab_data(a->p->w, b);
+		if (source_read_at(&a->p->src, b->data + b->len, (size_t)len, start, err) < 0)
+			return -1;
+	}
 	last = b->nsegs ? &b->segs[b->nsegs - 1] : NULL;
 	if (last && last->kind == SEG_DATA && last->start + last->len == start && last->src + last->len == src)
 		last->len += len;

@@ -136,9 +136,8 @@ bool ref_exists(struct store *s, const char *name);
 #define SLAB_DATA (1u << 20)
 /*
  * Along an earlier version hashes are what takes the time: several chunks at once, in lanes that all have something to do when there are
- * many. With many workers it is SLAB_DATA: memory. At most RAW_MAX with the largest chunk, since all of it may be new.
+ * many. So a slab takes as much as a record may, since all of it may be new; with many workers it is SLAB_DATA: memory.
  */
-#define SLAB_ALONG (3u << 20)
 #define ALONG_WORKERS 8
 struct slab_item {
 	struct hash hash;
@@ -151,7 +150,7 @@ struct slab_item {
 /* A chunk of an earlier version that may be at this place again. */
 struct guess {
 	uint32_t off, len; /* in the slab's data */
-	struct hash hash;
+	struct hash hash; /* what it was; once looked at, what it is */
 	bool right;
 };
 /* What a slab is made of when its worker makes the items. */
@@ -168,7 +167,7 @@ struct wanted {
 	struct found at;
 };
 struct slab {
-	uint8_t *data; /* session.room + the largest chunk */
+	uint8_t *data; /* session.room + the largest chunk; NULL until the owner fills it: what a worker fills is in the worker's memory */
 	size_t len;    /* bytes of data in use */
 	struct segment *segs;
 	struct guess *guesses; /* in order */
@@ -191,7 +190,7 @@ struct session {
 	int lock;
 	struct pool *pool;
 	struct slab **free_slabs;
-	size_t nfree, depth, room; /* room: SLAB_DATA or SLAB_ALONG */
+	size_t nfree, depth, room; /* room: SLAB_DATA, or what a record may take */
 	struct pack_out pack;
 	struct hash *claims; /* open addressing; all zero is free */
 	size_t nclaims, claims_cap;
@@ -215,6 +214,7 @@ int session_begin(struct session *w, struct store *s, unsigned threads, int leve
 /* The remover's own: chunks of what it has condemned are stored anew. */
 int session_begin_locked(struct session *w, struct store *s, unsigned threads, struct error **err);
 struct slab *session_slab(struct session *w, struct error **err); /* an empty one; may write out others */
+void session_slab_data(const struct session *w, struct slab *b); /* b->data is there */
 int session_submit(struct session *w, struct slab *b, struct error **err);
 void session_give_back(struct session *w, struct slab *b); /* unused */
 void slab_add(struct slab *b, uint32_t off, uint64_t len, bool hole);

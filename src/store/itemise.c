@@ -89,6 +89,10 @@ static void cut_guided(const struct chunker *c, struct slab *b, size_t pos, size
 		}
 		n = chunker_cut(c, b->data + pos, end - pos);
 		slab_add(b, (uint32_t)pos, n, false);
+		if (q && q->len == n) { /* changed in the middle: it ends where it did */
+			b->items[b->n - 1].hash = q->hash;
+			b->items[b->n - 1].hashed = true;
+		}
 		pos += n;
 	}
 }
@@ -101,8 +105,10 @@ static void check_guesses(struct slab *b)
 	for (size_t i = 0; i < b->nguesses; i++)
 		jobs[i] = (struct blake2b_job){ b->data + b->guesses[i].off, b->guesses[i].len, is[i].b };
 	blake2b_many(jobs, b->nguesses);
-	for (size_t i = 0; i < b->nguesses; i++)
+	for (size_t i = 0; i < b->nguesses; i++) {
 		b->guesses[i].right = !memcmp(&is[i], &b->guesses[i].hash, sizeof(*is));
+		b->guesses[i].hash = is[i];
+	}
 	free(jobs);
 	free(is);
 }

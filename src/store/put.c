@@ -26,6 +26,7 @@ int put_pump(struct put *p, uint64_t from, uint64_t to, struct error **err)
 			break;
 		}
 		b->listed = true;
+		session_slab_data(p->w, b);
 		memcpy(b->data, carry, ncarry);
 		b->len = ncarry;
 		do {

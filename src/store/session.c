@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define LEVEL_DEFAULT 2 /* with records of 1 MiB about what zstd -3 makes of the whole, for less time */
@@ -21,6 +22,7 @@ struct worker {
 	struct session *w;
 	ZSTD_CCtx *cctx;
 	uint8_t *gather;
+	uint8_t *data; /* of the slab that it fills itself: always the same memory, which stays in the cache */
 	struct blake2b_job *jobs;
 	size_t njobs;
 	struct block block; /* of another store, or of what gc moves */
@@ -89,13 +91,31 @@ static bool claim(struct session *w, const struct hash *h)
 	return mine;
 }
 
+static size_t slab_room(const struct session *w)
+{
+	return w->room + w->s->chunker.max;
+}
+
+/* Memory that is written again and again: few faults, and one entry of the TLB for much of it. */
+static void *large_pages(size_t n)
+{
+	const size_t page = 2u << 20;
+	void *p;
+
+	n = (n + page - 1) / page * page;
+	if (posix_memalign(&p, page, n))
+		return xmalloc(n);
+	madvise(p, n, MADV_HUGEPAGE);
+	return p;
+}
+
 static void *worker_new(void *arg)
 {
 	struct worker *k = xcalloc(1, sizeof(*k));
 
 	k->w = arg;
 	k->cctx = ZSTD_createCCtx();
-	k->gather = xmalloc(k->w->room + k->w->s->chunker.max);
+	k->gather = xmalloc(slab_room(k->w));
 	return k;
 }
 
@@ -106,6 +126,7 @@ static void worker_free(void *ctx)
 	ZSTD_freeCCtx(k->cctx);
 	block_free(&k->block);
 	free(k->gather);
+	free(k->data);
 	free(k->jobs);
 	free(k);
 }
@@ -174,16 +195,12 @@ static int read_segments(struct slab *b)
 	return 0;
 }
 
-static void run(void *ctx, void *task)
+static void run_slab(struct worker *k, struct slab *b)
 {
-	struct worker *k = ctx;
-	struct slab *b = task;
 	const uint8_t *raw;
 	bool whole = false;
 	size_t need;
 
-	b->fresh = b->raw = 0;
-	b->record_len = 0;
 	if (b->nsegs) {
 		if (read_segments(b) < 0)
 			return;
@@ -206,6 +223,23 @@ static void run(void *ctx, void *task)
 		b->record_len = record_make(k->cctx, k->w->level, raw, b->raw, b->fresh, b->record, b->record_cap);
 }
 
+static void run(void *ctx, void *task)
+{
+	struct worker *k = ctx;
+	struct slab *b = task;
+	uint8_t *owners = b->data;
+
+	b->fresh = b->raw = 0;
+	b->record_len = 0;
+	if (b->from || (b->nsegs && b->fd >= 0)) {
+		if (!k->data)
+			k->data = large_pages(slab_room(k->w));
+		b->data = k->data;
+	}
+	run_slab(k, b);
+	b->data = owners;
+}
+
 static int begin(struct session *w, struct store *s, unsigned threads, int level, struct error **err)
 {
 	struct pool_ops ops = { worker_new, worker_free, run, w };
@@ -215,7 +249,7 @@ static int begin(struct session *w, struct store *s, unsigned threads, int level
 	w->level = level ? level : LEVEL_DEFAULT;
 	w->pack.fd = -1;
 	w->depth = n * 2 + 2;
-	w->room = n <= ALONG_WORKERS ? SLAB_ALONG : SLAB_DATA;
+	w->room = n <= ALONG_WORKERS ? RAW_MAX - s->chunker.max : SLAB_DATA;
 	w->free_slabs = xcalloc(w->depth + 2, sizeof(*w->free_slabs));
 	if (store_load(s, err) < 0)
 		return -1;
@@ -244,13 +278,18 @@ int session_begin_locked(struct session *w, struct store *s, unsigned threads, s
 	return 0;
 }
 
-static struct slab *slab_new(const struct session *w)
+static struct slab *slab_new(void)
 {
 	struct slab *b = xcalloc(1, sizeof(*b));
 
-	b->data = xmalloc(w->room + w->s->chunker.max);
 	b->fd = -1;
 	return b;
+}
+
+void session_slab_data(const struct session *w, struct slab *b)
+{
+	if (!b->data)
+		b->data = xmalloc(slab_room(w));
 }
 
 static void slab_free(struct slab *b)
@@ -312,7 +351,7 @@ struct slab *session_slab(struct session *w, struct error **err)
 		return NULL;
 	if (w->nfree)
 		return w->free_slabs[--w->nfree];
-	return slab_new(w);
+	return slab_new();
 }
 
 void slab_add(struct slab *b, uint32_t off, uint64_t len, bool hole)
@@ -382,7 +421,8 @@ void session_chunk(struct session *w, const void *p, size_t n)
 	if (w->meta && (w->meta->len + n > SLAB_DATA || w->meta->n >= REC_CHUNKS_MAX - 1))
 		meta_full(w);
 	if (!w->meta)
-		w->meta = slab_new(w);
+		w->meta = slab_new();
+	session_slab_data(w, w->meta);
 	memcpy(w->meta->data + w->meta->len, p, n);
 	slab_add(w->meta, (uint32_t)w->meta->len, n, false);
 	w->meta->len += n;
