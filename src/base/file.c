@@ -94,9 +94,24 @@ int file_rename(const char *from, const char *to, struct error **err)
 	return sync_dir_of(to, err);
 }
 
+int file_make(const char *path, mode_t mode)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode & 07777);
+
+	if (fd >= 0 && mode & FILE_MODE_EXACT && fchmod(fd, mode & 07777) < 0) {
+		int e = errno;
+
+		close(fd);
+		unlink(path);
+		errno = e;
+		return -1;
+	}
+	return fd;
+}
+
 static int write_temp(const char *temp, const void *p, size_t n, mode_t mode, struct error **err)
 {
-	_cleanup_close_ int fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+	_cleanup_close_ int fd = file_make(temp, mode);
 
 	if (fd < 0)
 		return error_errno(err, errno, "%s: cannot make", temp);

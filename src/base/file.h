@@ -17,6 +17,8 @@
 
 /* Whole file into b (appended); larger than max bytes is an error. */
 int file_read(const char *path, size_t max, struct buf *b, struct error **err);
+#define FILE_MODE_EXACT 0x100000u /* with a mode: the umask takes nothing of it */
+int file_make(const char *path, mode_t mode); /* a new file, to read and write; fd, or -1 with errno */
 /* Replaces path by these bytes, or leaves it as it was. mode as for open. */
 int file_write(const char *path, const void *p, size_t n, mode_t mode, struct error **err);
 int file_writef(const char *path, mode_t mode, struct error **err, const char *fmt, ...)

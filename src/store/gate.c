@@ -163,6 +163,10 @@ int gate_remover(struct store *s, struct error **err)
 	_cleanup_free_ char *path = store_sub(s, "condemned");
 	_cleanup_close_ int fd = open_gate(s, err);
 
+	if (fd >= 0 && (fcntl(fd, F_GETFL) & O_ACCMODE) == O_RDONLY) { /* such a lock needs to be opened for writing */
+		error_errno(err, EACCES, "%s: nothing can be removed from this store", s->path);
+		return error_hint(err, "its owner can, and whom the folder lets write");
+	}
 	if (fd < 0 || set_lock(fd, F_WRLCK, GC_BYTE, 1, true, err) < 0 || file_unlink(path, err) < 0)
 		return -1;
 	return STEAL_FD(fd);
@@ -186,7 +190,7 @@ static int publish(struct store *s, uint64_t *epoch, struct error **err)
 	buf_addf(&b, "%" PRIx64 "\n", *epoch);
 	for (size_t i = 0; i < s->ncondemned; i++)
 		buf_addf(&b, "%016" PRIx64 "\n", s->condemned[i]);
-	return file_write(path, b.data, b.len, 0644, err);
+	return file_write(path, b.data, b.len, store_file_mode(s->path), err);
 }
 
 int gate_condemn(int fd, struct store *s, const uint64_t *packs, size_t n, struct error **err)

@@ -71,6 +71,8 @@ int gate_condemn(int fd, struct store *s, const uint64_t *packs, size_t n, struc
 int gate_pardon(struct store *s, struct error **err);
 bool store_is_condemned(const struct store *s, uint64_t pack); /* with s->lock */
 void store_set_condemned(struct store *s, const uint64_t *packs, size_t n); /* copied */
+int store_make_dirs(const char *store, struct error **err); /* share.c */
+mode_t store_file_mode(const char *store);		     /* of files in a store, for file_write */
 int store_open_lock(const char *path, const char *dir, struct error **err); /* fd, not locked yet */
 static inline void hash_bytes(const void *p, size_t n, struct hash *ret)
 {

@@ -53,7 +53,7 @@ static int write_listing(struct store *s, const char *path, struct error **err)
 	json_decref(j);
 	if (rc == 0 && !text)
 		rc = error_set(err, ERR_FAILED, "%s: a name or message is not UTF-8", path);
-	return rc == 0 ? file_writef(path, 0644, err, "%s\n", text) : -1;
+	return rc == 0 ? file_writef(path, store_file_mode(s->path), err, "%s\n", text) : -1;
 }
 
 /* One at a time looks and writes: so the last one to write has seen everything. */

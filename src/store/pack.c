@@ -22,7 +22,7 @@ char *pack_path(const char *store, uint64_t id)
 }
 
 /* 1: gc took it for one that was left behind, before it was locked. */
-static int create_once(const char *store, struct pack_out *p, struct error **err)
+static int create_once(const char *store, mode_t mode, struct pack_out *p, struct error **err)
 {
 	struct pack_head h = { .magic = PACK_MAGIC };
 	_cleanup_free_ char *temp = NULL;
@@ -35,7 +35,7 @@ static int create_once(const char *store, struct pack_out *p, struct error **err
 	p->path = pack_path(store, h.id);
 	/* It gets its name when it is locked: else somebody could take it for a dead writer's in between. */
 	temp = xasprintf("%s.new", p->path);
-	p->fd = open(temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	p->fd = file_make(temp, mode);
 	if (p->fd < 0)
 		return error_errno(err, errno, "%s: cannot make", temp);
 	if (flock(p->fd, LOCK_EX) < 0 || rename(temp, p->path) < 0) {
@@ -49,11 +49,11 @@ static int create_once(const char *store, struct pack_out *p, struct error **err
 	return file_write_all(p->fd, &h, sizeof(h), p->path, err);
 }
 
-int pack_create(const char *store, struct pack_out *p, struct error **err)
+int pack_create(const char *store, mode_t mode, struct pack_out *p, struct error **err)
 {
 	int rc;
 
-	while ((rc = create_once(store, p, err)) > 0)
+	while ((rc = create_once(store, mode, p, err)) > 0)
 		pack_out_release(p);
 	return rc;
 }

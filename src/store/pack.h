@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "store/format.h"
 #include <stdbool.h>
+#include <sys/types.h>
 #include <zstd.h>
 
 /* A pack being written. Its flock says that the writer lives; whoever gets it may cut the pack back. */
@@ -17,7 +18,7 @@ struct pack_out {
 	struct idx_entry *entries;
 	size_t n, cap;
 };
-int pack_create(const char *dir, struct pack_out *p, struct error **err);
+int pack_create(const char *dir, mode_t mode, struct pack_out *p, struct error **err); /* mode: as file_write takes it */
 int pack_append(struct pack_out *p, const char *record, size_t len, struct error **err);
 void pack_note(struct pack_out *p, const struct rec_chunk *table, uint32_t n, uint32_t off);
 void pack_out_release(struct pack_out *p); /* closes; the file stays */

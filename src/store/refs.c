@@ -81,7 +81,7 @@ int ref_write(struct store *s, const struct store_ref *r, bool replace, struct e
 	json_decref(j);
 	if (!text)
 		return error_set(err, ERR_USAGE, "the message for '%s' is not UTF-8", r->name);
-	if (file_writef(path, 0644, err, "%s\n", text) < 0)
+	if (file_writef(path, store_file_mode(s->path), err, "%s\n", text) < 0)
 		return -1;
 	listing_refresh(s);
 	return 0;

@@ -323,7 +323,7 @@ static int write_record(struct session *w, struct slab *b, struct error **err)
 {
 	if (!b->fresh)
 		return 0;
-	if (w->pack.fd < 0 && pack_create(w->s->path, &w->pack, err) < 0)
+	if (w->pack.fd < 0 && pack_create(w->s->path, store_file_mode(w->s->path), &w->pack, err) < 0)
 		return -1;
 	if (pack_append(&w->pack, b->record, b->record_len, err) < 0)
 		return -1;

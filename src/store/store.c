@@ -28,17 +28,16 @@ char *store_sub(const struct store *s, const char *sub)
 
 int store_create(const char *path, uint32_t avg, struct error **err)
 {
-	_cleanup_free_ char *header = path_join(path, "header.json"), *packs = path_join(path, "packs");
-	_cleanup_free_ char *index = path_join(path, "index"), *refs = path_join(path, "refs");
+	_cleanup_free_ char *header = path_join(path, "header.json");
 
 	avg = avg ? avg : STORE_CHUNK_AVG;
 	if (avg < 4096 || avg > 256u << 10 || (avg & (avg - 1)))
 		return error_set(err, ERR_USAGE, "store %s: chunk size %u is no power of two between 4K and 256K", path, avg);
 	if (file_exists(header))
 		return error_set(err, ERR_STATE, "store %s: exists already", path);
-	if (file_mkdirs(packs, 0755, err) < 0 || file_mkdirs(index, 0755, err) < 0 || file_mkdirs(refs, 0755, err) < 0)
+	if (store_make_dirs(path, err) < 0)
 		return -1;
-	return file_writef(header, 0644, err, "{\"croft-store\": 1, \"hash\": \"blake2b-256\", \"chunk\": %u}\n", avg);
+	return file_writef(header, store_file_mode(path), err, "{\"croft-store\": 1, \"hash\": \"blake2b-256\", \"chunk\": %u}\n", avg);
 }
 
 static int read_header(struct store *s, struct error **err)
@@ -50,7 +49,9 @@ static int read_header(struct store *s, struct error **err)
 	int version = 0, avg = 0, rc = 0;
 	const char *hash = "";
 
-	if (!file_exists(path)) {
+	if (access(path, F_OK) < 0) {
+		if (errno != ENOENT && errno != ENOTDIR)
+			return error_errno(err, errno, "%s", s->path);
 		error_set(err, ERR_NOT_FOUND, "%s: no store is here", s->path);
 		return error_hint(err, "`croft store put` makes one");
 	}
@@ -115,7 +116,7 @@ int store_write_index(struct store *s, const struct idx_entry *e, size_t n, cons
 		return error_errno(err, errno, "cannot get random bytes for the name of an index");
 	*path = xasprintf("%s/index/%016" PRIx64 ".idx", s->path, id);
 	index_build(e, n, packs, npacks, &b);
-	return file_write(*path, b.data, b.len, 0644, err);
+	return file_write(*path, b.data, b.len, store_file_mode(s->path), err);
 }
 
 static void add_index(struct store *s, const struct index *ix)
