@@ -153,14 +153,14 @@ static char *file_in(const char *dir, const char *sub)
 }
 
 /* Flips bits over a whole file: verify sees each one, get gives the right bytes or an error. */
-static void flip_all(const char *dir, const char *sub, const uint8_t *p, size_t n)
+static void flip_all(const char *dir, const char *sub, const uint8_t *p, size_t n, off_t step)
 {
 	_cleanup_free_ char *path = file_in(dir, sub), *out = path_join(dir, "out");
 	_cleanup_close_ int fd = open(path, O_RDWR | O_CLOEXEC);
 	struct stat st;
 
 	assert_int_equal(fstat(fd, &st), 0);
-	for (off_t at = 0; at < st.st_size; at += at < 1000 ? 1 : 97) {
+	for (off_t at = 0; at < st.st_size; at += at < 1000 ? 1 : step) {
 		_cleanup_store_ struct store *s = NULL;
 		_cleanup_free_ char *now = NULL;
 		struct store_verify_result v;
@@ -206,8 +206,29 @@ static void flipped_bits_are_found(void **state)
 
 		put(s, "x", path, &r);
 	}
-	flip_all(*state, "s/packs", p, 60000);
-	flip_all(*state, "s/index", p, 60000);
+	flip_all(*state, "s/packs", p, 60000, 397);
+	flip_all(*state, "s/index", p, 60000, 97);
+}
+
+/* No byte is left out of a store with several chunks and two records. */
+static void a_flip_in_any_byte_is_found(void **state)
+{
+	uint8_t p[12000];
+	_cleanup_free_ char *path = NULL;
+	struct store_put_result r;
+
+	fill(p, sizeof(p), 9);
+	for (size_t i = 0; i < sizeof(p); i++)
+		p[i] &= 3;
+	path = make_file(*state, "in", p, sizeof(p));
+	{
+		_cleanup_store_ struct store *s = fresh_store(*state, "s");
+
+		put(s, "x", path, &r);
+		assert_true(r.chunks > 1);
+	}
+	flip_all(*state, "s/packs", p, sizeof(p), 1);
+	flip_all(*state, "s/index", p, sizeof(p), 1);
 }
 
 /* Damage all over a store; a copy of the store has what is needed, and then it does not. */
@@ -519,6 +540,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(gc_removes_what_has_no_name),
 		cmocka_unit_test(copy_sends_what_is_missing),
 		cmocka_unit_test(flipped_bits_are_found),
+		cmocka_unit_test(a_flip_in_any_byte_is_found),
 		cmocka_unit_test(damage_is_mended_from_another_store),
 		cmocka_unit_test(torn_packs_are_cut_back),
 		cmocka_unit_test(torn_indexes_are_made_anew),
