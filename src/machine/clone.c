@@ -145,7 +145,7 @@ static int fill(const struct cloning *c, struct error **err)
 	machine_def_to_json(&c->copy.def, &b);
 	if (c->o->same && c->s && carry_snapshot(c, &b, err) < 0)
 		return -1;
-	if (!c->o->same && machine_renew_later(c->copy.dir, err) < 0)
+	if (!c->o->same && machine_renew_later(c->copy.dir, c->m->def.hostname, err) < 0)
 		return -1;
 	return file_write(json, b.data, b.len, 0600, err);
 }

@@ -30,6 +30,7 @@ struct importing {
 	struct bundle_in *b;
 	const struct machine_import_opts *o;
 	char *was, *name, *dir, *final;
+	char *host_was; /* the host name there */
 	struct coming *images;
 	size_t nimages;
 	int images_lock;
@@ -257,6 +258,8 @@ static int fit_def(struct importing *p, const char *path, struct machine_def *d,
 	leave_host(p, d);
 	if (fit_paths(p, d, err) < 0)
 		return -1;
+	if (!p->host_was)
+		p->host_was = xstrdup(d->hostname ? d->hostname : path_basename(p->was));
 	if (!p->o->keep_identity)
 		machine_new_identity(d, p->was);
 	machine_def_to_json(d, &b);
@@ -395,7 +398,7 @@ static int import(struct importing *p, struct error **err)
 		return -1;
 	json = path_join(p->dir, "machine.json");
 	if (fit_images(p, err) < 0 || fit_def(p, json, &d, err) < 0 || fit_disks(p, &d, err) < 0 || fit_snapshots(p, err) < 0 ||
-		(!p->o->keep_identity && machine_renew_later(p->dir, err) < 0))
+		(!p->o->keep_identity && machine_renew_later(p->dir, p->host_was, err) < 0))
 		return -1;
 	return put_in_place(p, err);
 }
@@ -429,6 +432,7 @@ int machine_import(int fd, const char *what, const struct machine_import_opts *o
 	free(p.images);
 	cleanup_close(&p.images_lock);
 	free(p.was);
+	free(p.host_was);
 	free(p.name);
 	free(p.dir);
 	free(p.final);

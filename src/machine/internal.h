@@ -63,8 +63,8 @@ int machine_ensure_helper(const struct machine *m, struct error **err);
 int machine_spawn_helper(const struct machine *m, bool adopt, struct error **err);
 /* Waits until QEMU and its helper have ended. 1: they have; 0: time is over. */
 int machine_wait_end(const struct machine *m, int timeout_ms);
-/* renew.c: the machine in dir is made from another one; the identity that its system keeps in files is to be made anew. */
-int machine_renew_later(const char *dir, struct error **err);
+/* renew.c: the machine in dir is made from another one; the identity that its system keeps in files is to be made anew. was: that one's host name. */
+int machine_renew_later(const char *dir, const char *was, struct error **err);
 /* Does so when it is to be done, through a (NULL: a connection of its own); what goes wrong is said, and tried again next time. */
 void machine_renew(struct machine *m, struct agent *a);
 /* clone.c: MACs, addresses and host name of its own for a definition that was that of machine `from`. */

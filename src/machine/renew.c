@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a system keeps of its identity in files. A machine that was made from another one has DIR/renew-identity until its guest
- * program was first reached; then machine-id, ssh host keys and the seed of random numbers are made anew there.
+ * What a system keeps of its identity in files. A machine that was made from another one has DIR/renew-identity, with the host name of
+ * that one in it, until its guest program was first reached; then machine-id, ssh host keys and the seed of random numbers are
+ * made anew there, and a host name that is still the other's becomes the machine's own.
  */
 #include "base/cleanup.h"
 #include "base/file.h"
@@ -14,9 +15,20 @@
 #define MARK "renew-identity"
 #define RENEW_MS 120000 /* RSA keys on an emulated processor */
 
-/* Each file is replaced in one step, so that one that is broken off can be done again. Status 1 with what went wrong. */
+/*
+ * $1: the host name, $2: that of the other machine. Each file is replaced in one step, so that one that is broken off can be done
+ * again. Status 1 with what went wrong.
+ */
 static const char script[] =
 	"set -e\n"
+	"if [ -n \"$2\" ] && [ \"$1\" != \"$2\" ] && [ \"$(cat /etc/hostname 2>/dev/null)\" = \"$2\" ]; then\n"
+	"	if [ -f /etc/hosts ]; then\n"
+	"		sed \"/^127\\.0\\.1\\.1[[:space:]]/s/\\([[:space:]]\\)$2\\([[:space:].]\\|\\$\\)/\\1$1\\2/g\" /etc/hosts >/etc/hosts.new\n"
+	"		chmod 644 /etc/hosts.new && mv -f /etc/hosts.new /etc/hosts\n"
+	"	fi\n"
+	"	hostname \"$1\"\n"
+	"	echo \"$1\" >/etc/hostname.new && chmod 644 /etc/hostname.new && mv -f /etc/hostname.new /etc/hostname\n"
+	"fi\n"
 	"if [ -s /etc/machine-id ]; then\n"
 	"	id=$(tr -d '\\n-' </proc/sys/kernel/random/uuid)\n"
 	"	echo \"$id\" >/etc/machine-id.new && chmod 444 /etc/machine-id.new && mv -f /etc/machine-id.new /etc/machine-id\n"
@@ -43,20 +55,23 @@ static const char script[] =
 	"fi\n"
 	"sync\n";
 
-int machine_renew_later(const char *dir, struct error **err)
+int machine_renew_later(const char *dir, const char *was, struct error **err)
 {
 	_cleanup_free_ char *mark = xasprintf("%s/" MARK, dir);
 
-	return file_write(mark, "", 0, 0600, err);
+	return file_writef(mark, 0600, err, "%s", was ? was : "");
 }
 
-static int renew(struct machine *m, struct agent *a, struct error **err)
+static int renew(struct machine *m, const char *mark, struct agent *a, struct error **err)
 {
-	const char *const argv[] = { "sh", "-c", script, NULL };
-	_cleanup_buf_ struct buf out = BUF_INIT;
+	const char *argv[] = { "sh", "-c", script, "sh", m->def.hostname ? m->def.hostname : "", NULL, NULL };
+	_cleanup_buf_ struct buf out = BUF_INIT, was = BUF_INIT;
 	struct agent_exec x = AGENT_EXEC_INIT;
 	int status = 0;
 
+	if (file_read(mark, 256, &was, err) < 0)
+		return -1;
+	argv[5] = buf_str(&was);
 	x.argv = argv;
 	x.err = &out;
 	x.timeout_ms = RENEW_MS;
@@ -82,7 +97,7 @@ void machine_renew(struct machine *m, struct agent *a)
 		return;
 	lock = file_lock(lock_path, true, -1, &e);
 	/* Another command may have done it meanwhile. */
-	if (lock >= 0 && file_exists(mark) && renew(m, a, &e) == 0)
+	if (lock >= 0 && file_exists(mark) && renew(m, mark, a, &e) == 0)
 		file_unlink(mark, &e);
 	if (e)
 		log_warn("machine %s: it still has the machine-id and ssh host keys of the one that it was made from: %s", m->name, e->msg);
