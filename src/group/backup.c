@@ -2,6 +2,7 @@
 #include "group/backup.h"
 
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/units.h"
@@ -12,9 +13,10 @@
 #include <string.h>
 
 struct member {
-	const char *group, *machine;
+	struct machine *m;
 	const struct group_backup_opts *o;
-	const char *name;
+	struct backup_opts opts;
+	struct backup_task *task;
 	struct worker *w;
 	uint64_t said;
 };
@@ -31,22 +33,64 @@ static void on_progress(void *arg, uint64_t done)
 	worker_state(x->w, "%s", format_size(done, size));
 }
 
-static int backup_member(struct worker *w, void *arg, struct error **err)
+static int copy_member(struct worker *w, void *arg, struct error **err)
 {
 	struct member *x = arg;
-	_cleanup_machine_ struct machine *m = machine_open(x->machine, err);
-	_cleanup_store_ struct store *s = m ? store_open(x->o->store, err) : NULL; /* of this process: they lock by process */
-	struct backup_opts o = { .name = x->name, .text = x->o->text, .group = x->group, .progress = on_progress, .arg = x };
+	_cleanup_store_ struct store *s = store_open(x->o->store, err); /* of this process: they lock by process */
 	struct backup_result r;
 	char read[16], stored[16];
 
 	x->w = w;
-	if (!s || backup_take(m, s, &o, &r, err) < 0)
+	if (!s || backup_copy(x->task, s, &r, err) < 0)
 		return -1;
 	worker_done(w, "backup %s: %s read, %s stored%s", r.name, format_size(r.read, read), format_size(r.stored, stored),
 		r.whole ? "" : ", what changed since the last one");
 	free(r.name);
 	return 0;
+}
+
+/* The instant: none goes on before all have fixed their point. */
+static int at_one_instant(struct member *v, size_t n, uint64_t *halted_ns, struct error **err)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < n; i++)
+		backup_quiet(v[i].task);
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		rc = backup_halt_start(v[i].task, err);
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		rc = backup_halt_wait(v[i].task, err);
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		rc = backup_point(v[i].task, err);
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		rc = backup_go_on(v[i].task, err);
+	for (size_t i = 0; i < n; i++)
+		if (backup_halted(v[i].task) > *halted_ns)
+			*halted_ns = backup_halted(v[i].task);
+	return rc;
+}
+
+static int begin_all(struct member *v, size_t n, const struct strv *names, struct store *s, struct error **err)
+{
+	for (size_t i = 0; i < n; i++) {
+		v[i].m = machine_open(names->v[i], err);
+		v[i].task = v[i].m ? backup_begin(v[i].m, s, &v[i].opts, err) : NULL;
+		if (!v[i].task)
+			return -1;
+	}
+	return 0;
+}
+
+/* All have it, or none. */
+static void forget_all(const struct member *v, size_t n, struct store *s, const char *name)
+{
+	for (size_t i = 0; i < n; i++) {
+		_cleanup_error_ struct error *e = NULL;
+		_cleanup_backup_ struct backup *b = v[i].m ? backup_open(s, v[i].m->name, name, &e) : NULL;
+
+		if (b && store_remove(s, b->ref, &e) < 0)
+			log_warn("%s: %s", v[i].m->name, e->msg);
+	}
 }
 
 /* One name for all: the one given, or S and a number that none of them has. */
@@ -81,6 +125,7 @@ int group_backup(const char *group, const struct group_backup_opts *o, char **re
 	_cleanup_free_ struct member *args = NULL;
 	_cleanup_free_ struct work *works = NULL;
 	_cleanup_free_ char *name = NULL;
+	uint64_t halted = 0;
 	int rc;
 
 	if (machine_names(group, &members, err) < 0)
@@ -95,10 +140,19 @@ int group_backup(const char *group, const struct group_backup_opts *o, char **re
 	args = xcalloc(members.len, sizeof(*args));
 	works = xcalloc(members.len, sizeof(*works));
 	for (size_t i = 0; i < members.len; i++) {
-		args[i] = (struct member){ .group = group, .machine = members.v[i], .o = o, .name = name };
-		works[i] = (struct work){ .label = path_basename(members.v[i]), .arg = &args[i], .fn = backup_member };
+		args[i] = (struct member){ .o = o, .opts = { .name = name, .text = o->text, .group = group, .progress = on_progress, .arg = &args[i] } };
+		works[i] = (struct work){ .label = path_basename(members.v[i]), .arg = &args[i], .fn = copy_member };
 	}
-	rc = work_run(works, members.len, "backup", err);
+	if (begin_all(args, members.len, &members, s, err) < 0 || at_one_instant(args, members.len, &halted, err) < 0)
+		rc = -1;
+	else if ((rc = work_run(works, members.len, "backup", err)) < 0)
+		forget_all(args, members.len, s, name);
+	for (size_t i = 0; i < members.len; i++) {
+		backup_end(args[i].task);
+		machine_free(args[i].m);
+	}
+	if (rc == 0 && halted)
+		log_info("group %s: stood still for %.2f s", group, (double)halted / 1e9);
 	if (rc == 0)
 		*ret = STEAL(name);
 	return rc < 0 ? error_wrap(err, "group %s: backup %s", group, name) : 0;

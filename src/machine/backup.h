@@ -51,6 +51,21 @@ struct backup_result {
 };
 /* Of a running machine at one instant, with its file systems frozen when its guest program can do that; or of a stopped one. */
 int backup_take(struct machine *m, struct store *s, const struct backup_opts *o, struct backup_result *ret, struct error **err);
+/*
+ * The same in steps, for several machines at one instant: each is begun, then its file systems are laid to rest, then all are halted, and when
+ * all are, each fixes its point and goes on. Copying may be done by a process that was forked then, with a store of its own.
+ */
+struct backup_task;
+struct backup_task *backup_begin(struct machine *m, struct store *s, const struct backup_opts *o, struct error **err);
+void backup_quiet(struct backup_task *t);
+int backup_halt_start(struct backup_task *t, struct error **err); /* without waiting */
+int backup_halt_wait(struct backup_task *t, struct error **err);
+int backup_point(struct backup_task *t, struct error **err);
+int backup_go_on(struct backup_task *t, struct error **err);
+uint64_t backup_halted(const struct backup_task *t); /* ns */
+int backup_copy(struct backup_task *t, struct store *s, struct backup_result *ret, struct error **err);
+/* Frees it. What was not copied is taken back. NULL is allowed. */
+void backup_end(struct backup_task *t);
 /* Into a stopped machine of that name, writing only what differs; or into a new one when there is none. */
 int backup_restore(struct store *s, const char *machine, const char *name, struct error **err);
 

@@ -3,6 +3,7 @@
 #ifndef CROFT_MACHINE_BACKUPINT_H
 #define CROFT_MACHINE_BACKUPINT_H
 
+#include "guest/agent.h"
 #include "machine/backup.h"
 #include "qemu/nbd.h"
 #include "snapint.h"
@@ -21,9 +22,24 @@ struct backup_source {
 	size_t nextents;
 };
 /* backupsource.c */
-/* Opens all. old: the last backup's bitmap, or NULL; new: the name of the one that is begun (running machines; else see backup_track). */
-int backup_sources_open(struct machine *m, const char *old, const char *new, struct backup_source *v, size_t n, struct error **err);
+/*
+ * Of a running machine: prepare what catches what the guest overwrites, fix the instant, let the disks be read; then open, which needs no monitor.
+ * old: the last backup's bitmap, or NULL; new: the name of the one that is begun. Of a stopped one: open alone, see backup_track.
+ */
+int backup_sources_prepare(struct machine *m, struct qmp *q, const char *old, struct backup_source *v, size_t n, struct error **err);
+int backup_sources_fix(struct qmp *q, const char *old, const char *new, const struct backup_source *v, size_t n, struct error **err);
+int backup_sources_export(struct qmp *q, const struct backup_source *v, size_t n, struct error **err);
+int backup_sources_open(struct machine *m, bool runs, const char *old, struct backup_source *v, size_t n, struct error **err);
+/* The guest's file systems at rest when its guest program can do that; otherwise they are as after a power cut, which is said. */
+struct backup_rest {
+	struct agent *agent;
+	struct agent_freeze *freeze;
+};
+void backup_rest(struct machine *m, struct backup_rest *r);
+void backup_stir(struct machine *m, struct backup_rest *r);
 void backup_sources_close(struct backup_source *v, size_t n);
+/* Jobs, nodes and server of a backup that is over, however it ended. What is not there is as it should be. */
+void backup_dismantle(struct machine *m, struct qmp *q, const struct snap_drives *d);
 /* What was set up in a running QEMU goes. keep: bitmaps that stay, the others of ours are removed; NULL: all stay. */
 int backup_clean(struct machine *m, const struct snap_drives *d, const char *keep, struct error **err);
 /* Begins the bitmap in the files of a stopped machine, and removes older ones. */

@@ -152,23 +152,27 @@ static json_t *transaction(const char *old, const char *new, const struct backup
 	return json_pack("{s:o}", "actions", a);
 }
 
-/* The instant. The guest's file systems are at rest when it can do that; otherwise they are as after a power cut. */
-static int fix_point(struct machine *m, struct qmp *q, json_t *actions, struct error **err)
+void backup_rest(struct machine *m, struct backup_rest *r)
 {
-	_cleanup_error_ struct error *e = NULL, *late = NULL;
-	_cleanup_agent_ struct agent *a = machine_state(m) == MACHINE_RUNNING ? machine_agent(m, FREEZE_MS, &e) : NULL;
-	struct agent_freeze *f = a ? agent_freeze(a, FREEZE_MS, &e) : NULL;
-	int rc;
+	_cleanup_error_ struct error *e = NULL;
 
-	if (!f)
+	r->agent = machine_state(m) == MACHINE_RUNNING ? machine_agent(m, FREEZE_MS, &e) : NULL;
+	r->freeze = r->agent ? agent_freeze(r->agent, FREEZE_MS, &e) : NULL;
+	if (!r->freeze)
 		log_info("machine %s: its file systems are copied as after a power cut%s%s", m->name, e ? ": " : "", e ? e->msg : "");
-	rc = command(q, "transaction", actions, NULL, err);
-	if (f && agent_thaw(f, &late) < 0)
-		log_warn("machine %s: thawing its file systems: %s", m->name, late->msg);
-	return rc;
 }
 
-static int export_all(struct qmp *q, const struct backup_source *v, size_t n, struct error **err)
+void backup_stir(struct machine *m, struct backup_rest *r)
+{
+	_cleanup_error_ struct error *e = NULL;
+
+	if (r->freeze && agent_thaw(r->freeze, &e) < 0)
+		log_warn("machine %s: thawing its file systems: %s", m->name, e->msg);
+	agent_free(r->agent);
+	*r = (struct backup_rest){ 0 };
+}
+
+int backup_sources_export(struct qmp *q, const struct backup_source *v, size_t n, struct error **err)
 {
 	int rc = command(q, "nbd-server-start",
 		json_pack("{s:{s:s, s:{s:s}}}", "addr", "type", "unix", "data", "path", HELPER_RUN_PATH "/nbd.sock"), NULL, err);
@@ -185,12 +189,10 @@ static int export_all(struct qmp *q, const struct backup_source *v, size_t n, st
 	return rc;
 }
 
-static int open_running(struct machine *m, const char *old, const char *new, struct backup_source *v, size_t n, struct error **err)
+int backup_sources_prepare(struct machine *m, struct qmp *q, const char *old, struct backup_source *v, size_t n, struct error **err)
 {
-	_cleanup_free_ char *sock = machine_path(m, "run/nbd.sock");
-	_cleanup_qmp_ struct qmp *q = snap_qmp_connect(m, err);
 	json_t *nodes = NULL;
-	int rc = q ? command(q, "query-named-block-nodes", json_pack("{s:b}", "flat", 1), &nodes, err) : -1;
+	int rc = command(q, "query-named-block-nodes", json_pack("{s:b}", "flat", 1), &nodes, err);
 
 	for (size_t i = 0; rc == 0 && i < n; i++) {
 		const json_t *node = find_node(nodes, v[i].drive->node);
@@ -199,9 +201,18 @@ static int open_running(struct machine *m, const char *old, const char *new, str
 		rc = add_fleece(m, q, node, v[i].drive->node, err);
 	}
 	json_decref(nodes);
-	if (rc < 0 || fix_point(m, q, transaction(old, new, v, n), err) < 0 || export_all(q, v, n, err) < 0)
-		return -1;
-	/* The monitor is for others while the disks are read. */
+	return rc;
+}
+
+int backup_sources_fix(struct qmp *q, const char *old, const char *new, const struct backup_source *v, size_t n, struct error **err)
+{
+	return command(q, "transaction", transaction(old, new, v, n), NULL, err);
+}
+
+static int connect_running(struct machine *m, struct backup_source *v, size_t n, struct error **err)
+{
+	_cleanup_free_ char *sock = machine_path(m, "run/nbd.sock");
+
 	for (size_t i = 0; i < n; i++) {
 		v[i].nbd = nbd_connect(sock, v[i].drive->node, v[i].tracked ? BACKUP_NOW : NULL, err);
 		if (!v[i].nbd)
@@ -210,13 +221,9 @@ static int open_running(struct machine *m, const char *old, const char *new, str
 	return 0;
 }
 
-int backup_sources_open(struct machine *m, const char *old, const char *new, struct backup_source *v, size_t n, struct error **err)
+int backup_sources_open(struct machine *m, bool runs, const char *old, struct backup_source *v, size_t n, struct error **err)
 {
-	struct proc_id id;
-
-	for (size_t i = 0; i < n; i++)
-		v[i].server = (struct proc)PROC_INIT;
-	if ((machine_qemu(m, &id) ? open_running(m, old, new, v, n, err) : open_stopped(m, old, v, n, err)) < 0)
+	if ((runs ? connect_running(m, v, n, err) : open_stopped(m, old, v, n, err)) < 0)
 		return -1;
 	for (size_t i = 0; i < n; i++)
 		if (nbd_extents(v[i].nbd, &v[i].extents, &v[i].nextents, err) < 0)
@@ -234,8 +241,7 @@ void backup_sources_close(struct backup_source *v, size_t n)
 	}
 }
 
-/* Jobs, nodes and server of a backup that is over, however it ended. What is not there is as it should be. */
-static void dismantle(struct machine *m, struct qmp *q, const struct snap_drives *d)
+void backup_dismantle(struct machine *m, struct qmp *q, const struct snap_drives *d)
 {
 	_cleanup_error_ struct error *none = NULL;
 
@@ -287,7 +293,7 @@ int backup_clean(struct machine *m, const struct snap_drives *d, const char *kee
 	q = snap_qmp_connect(m, err);
 	if (!q)
 		return -1;
-	dismantle(m, q, d);
+	backup_dismantle(m, q, d);
 	return keep ? remove_bitmaps(q, d, keep, err) : 0;
 }
 

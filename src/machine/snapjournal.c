@@ -5,7 +5,7 @@
  *	take	not there under its own name yet: it is taken back. There: it is complete
  *	remove	still there under its own name: nothing has happened. Else it is completed
  *	restore	it is done again from its beginning
- *	backup	what was set up in QEMU for it goes; the store has it as a whole or not at all
+ *	backup	what was set up in QEMU for it goes, and halted processors go on; the store has it as a whole or not at all
  *	fill	restoring a backup into an existing machine: its disks go back to their mark
  */
 #include "base/cleanup.h"
@@ -146,12 +146,12 @@ static int recover_restore(struct machine *m, const struct snap_journal *j, stru
 }
 
 /* What a backup set up in QEMU goes. Its bitmaps stay: the next backup knows which of them are whole. */
-static int recover_backup(struct machine *m, struct error **err)
+static int recover_backup(struct machine *m, const struct snap_journal *j, struct error **err)
 {
 	_cleanup_drives_ struct snap_drives d = { 0 };
 
 	snap_drives_of(m, &d);
-	return backup_clean(m, &d, NULL, err);
+	return backup_clean(m, &d, NULL, err) < 0 ? -1 : let_go(m, j, err);
 }
 
 static int recover_fill(struct machine *m, struct error **err)
@@ -202,7 +202,7 @@ static int recover(struct machine *m, bool own, struct error **err)
 	else if (!strcmp(j.op, "restore"))
 		return recover_restore(m, &j, err);
 	else if (!strcmp(j.op, "backup"))
-		rc = recover_backup(m, err);
+		rc = recover_backup(m, &j, err);
 	else if (!strcmp(j.op, "fill"))
 		rc = recover_fill(m, err);
 	else if (!strcmp(j.op, "filled"))
