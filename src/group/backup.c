@@ -64,6 +64,8 @@ static int at_one_instant(struct member *v, size_t n, uint64_t *halted_ns, struc
 		rc = backup_point(v[i].task, err);
 	for (size_t i = 0; rc == 0 && i < n; i++)
 		rc = backup_go_on(v[i].task, err);
+	for (size_t i = 0; rc == 0 && i < n; i++)
+		rc = backup_offer(v[i].task, err);
 	for (size_t i = 0; i < n; i++)
 		if (backup_halted(v[i].task) > *halted_ns)
 			*halted_ns = backup_halted(v[i].task);

@@ -165,7 +165,6 @@ static int put(struct backup_task *t, struct timespec now, struct backup_result 
 static int begin(struct backup_task *t, struct error **err)
 {
 	struct snap_journal j = { .op = (char *)"backup", .name = t->name };
-	_cleanup_error_ struct error *e = NULL;
 	uint64_t random;
 	struct proc_id id;
 	int runs = 0;
@@ -277,6 +276,11 @@ int backup_go_on(struct backup_task *t, struct error **err)
 		t->halted = false;
 		t->halted_ns = loop_now() - t->halted_at;
 	}
+	return 0;
+}
+
+int backup_offer(struct backup_task *t, struct error **err)
+{
 	backup_stir(t->m, &t->rest);
 	if (t->q && backup_sources_export(t->q, t->sources, t->drives.len, err) < 0)
 		return -1;
@@ -372,7 +376,7 @@ int backup_take(struct machine *m, struct store *s, const struct backup_opts *o,
 	if (!t)
 		return -1;
 	backup_quiet(t);
-	if (backup_point(t, err) < 0 || backup_go_on(t, err) < 0)
+	if (backup_point(t, err) < 0 || backup_offer(t, err) < 0)
 		error_wrap(err, "machine %s: backup %s", m->name, t->name);
 	else
 		rc = backup_copy(t, s, ret, err);

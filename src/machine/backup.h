@@ -53,7 +53,7 @@ struct backup_result {
 int backup_take(struct machine *m, struct store *s, const struct backup_opts *o, struct backup_result *ret, struct error **err);
 /*
  * The same in steps, for several machines at one instant: each is begun, then its file systems are laid to rest, then all are halted, and when
- * all are, each fixes its point and goes on. Copying may be done by a process that was forked then, with a store of its own.
+ * all are, each fixes its point, and all go on. Copying may be done by a process that was forked then, with a store of its own.
  */
 struct backup_task;
 struct backup_task *backup_begin(struct machine *m, struct store *s, const struct backup_opts *o, struct error **err);
@@ -62,6 +62,7 @@ int backup_halt_start(struct backup_task *t, struct error **err); /* without wai
 int backup_halt_wait(struct backup_task *t, struct error **err);
 int backup_point(struct backup_task *t, struct error **err);
 int backup_go_on(struct backup_task *t, struct error **err);
+int backup_offer(struct backup_task *t, struct error **err); /* wakes its file systems; from here on it can be copied */
 uint64_t backup_halted(const struct backup_task *t); /* ns */
 int backup_copy(struct backup_task *t, struct store *s, struct backup_result *ret, struct error **err);
 /* Frees it. What was not copied is taken back. NULL is allowed. */
