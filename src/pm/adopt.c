@@ -228,6 +228,7 @@ static void judge_running(struct unit *u)
 {
 	char why[160];
 
+	kernel_watch(u);
 	if (has_process(u) && !u->pid) {
 		went_away(u);
 	} else if (u->type == UNIT_SOCKET) {

@@ -480,6 +480,7 @@ static void begin_running(struct unit *u)
 	uint32_t every = 0;
 
 	ready_end(u);
+	kernel_watch(u);
 	params_ms(&u->params, u->type == UNIT_TIMER ? "every" : "check-every", 0, &every, &e);
 	if (u->type != UNIT_SOCKET && u->launch && !every && !u->launch->aux_running)
 		launch_free(u);

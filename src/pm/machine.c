@@ -349,6 +349,10 @@ static void dispatch(const struct epoll_event *ev)
 	case SEEN_NOTIFY:
 		ready_notify();
 		break;
+	case SEEN_MOUNTS:
+	case SEEN_LINKS:
+		kernel_changed();
+		break;
 	case SEEN_INPUT:
 	case SEEN_LISTEN:
 	case SEEN_CLIENT:
@@ -408,6 +412,8 @@ static int due(void)
 {
 	uint64_t now = clock_ms(), wait = UINT64_MAX;
 
+	if (kernel_pending())
+		return 0;
 	if (machine.ntimers)
 		wait = machine.timers[0].due <= now ? 0 : machine.timers[0].due - now;
 	if (machine.until_idle && !machine.core.live && !server_has_clients()) {
@@ -435,6 +441,8 @@ static void loop(void)
 		for (int i = 0; i < n; i++)
 			dispatch(&ev[i]);
 		run_timers();
+		if (listed)
+			kernel_look();
 		settle();
 		if (machine.shall_end)
 			machine_shutdown("a unit has ended with which pm shall end");

@@ -4,6 +4,7 @@
  *	machine.c	the loop, timers, messages of the watcher
  *	launch.c	makes and ends processes for the core; ready.c: conditions of STARTING
  *	home.c		what is on disk; load.c: reading it; adopt.c: taking units back from disk and watcher
+ *	kernel.c	what the kernel tells of mounts and links
  *	log.c		output of units, and pm's own messages
  *	server.c	FIFO and sockets; command.c: what the lines mean
  */
@@ -18,7 +19,7 @@
 
 /* What an epoll event is about: kind << 32 | index. */
 enum seen { SEEN_WATCHER, SEEN_INPUT, SEEN_LISTEN, SEEN_NOTIFY, SEEN_CLIENT, SEEN_LOG, SEEN_AUX_LOG, SEEN_STATUS, SEEN_READY_FD,
-	SEEN_SOCKET };
+	SEEN_SOCKET, SEEN_MOUNTS, SEEN_LINKS };
 enum timer_kind { TIMER_STATE, TIMER_LAUNCH }; /* the state's time-out; ready polling, checks, timer units */
 
 #define LAUNCH_SOCKETS 8
@@ -148,6 +149,12 @@ void home_load(void); /* all units, with the states that they were in if no rebo
 void adopt_process(struct unit *u, int32_t pid, uint64_t start); /* that nobody of us has started */
 void adopt_child(const struct wire *m, int log_fd); /* one answer to LIST */
 void adopt_end(void);				   /* END: what is left is judged */
+
+/* kernel.c: mounts and links that go away by themselves */
+void kernel_watch(const struct unit *u); /* it is RUNNING */
+void kernel_changed(void);
+bool kernel_pending(void); /* kernel_look has something to do */
+void kernel_look(void);	   /* raises GONE */
 
 /* log.c */
 void log_read(struct unit *u, int *fd); /* closes it at its end */

@@ -55,6 +55,7 @@ int params_parse(const char *text, size_t n, struct params *ps, struct error **e
 	X("reload", ARGV, "command that makes it read its configuration again, or signal:NAME")                         \
 	X("restart-pre", ARGV, "command before a restart; a failure leaves the unit as it is")                          \
 	X("mount", WORDS, "SOURCE TARGET (bind), tmpfs TARGET, overlay TARGET LOWER[:LOWER] [UPPER WORK], image TARGET FILE")                             \
+	X("link", WORDS, "network links that are the resource: it fails when one of them is no longer there")            \
 	X("needs", UNITS, "are started before, must be RUNNING; are stopped after")                                     \
 	X("binds-to", UNITS, "needs, and stops when one of them goes away")                                             \
 	X("after", UNITS, "order only: if these start or stop too, wait for them")                                      \

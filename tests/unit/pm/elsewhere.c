@@ -192,6 +192,89 @@ static void mounts(void **state)
 	live_end(&l);
 }
 
+/* Taken away behind pm's back: the kernel tells, no check is asked. */
+static void somebody_unmounts(void **state)
+{
+	pid_t machine;
+	struct live l;
+
+	live_new(&l);
+	if (shell(&l, "mkdir m && mount -t tmpfs x m && umount m") != 0) {
+		live_end(&l);
+		skip_test("needs root");
+	}
+	live_start(&l, NULL, NULL);
+	assert_int_equal(shell(&l, "d=$PWD; \"$PM\" unit t type=mount mount=\"tmpfs '$d/ä b'\" && "
+				   "\"$PM\" unit again type=mount restart=on-failure restart-limit=3 mount=\"tmpfs '$d/c'\" && \"$PM\" start t again -q"), 0);
+	nap(50);
+	live_until(&l, "t", "state", "RUNNING");
+	assert_int_equal(shell(&l, "umount c"), 0);
+	live_until(&l, "again", "restarts", "1");
+	live_until(&l, "again", "state", "RUNNING");
+	assert_int_equal(shell(&l, "mountpoint -q c && umount 'ä b'"), 0);
+	live_until(&l, "t", "state", "FAIL");
+	/* While nobody looks. */
+	machine = live_machine(&l);
+	assert_int_equal(kill(l.watcher, SIGSTOP), 0);
+	assert_int_equal(kill(machine, SIGKILL), 0);
+	assert_int_equal(shell(&l, "umount c"), 0);
+	assert_int_equal(kill(l.watcher, SIGCONT), 0);
+	while (PM(&l, "jobs", "-q") != 0)
+		nap(5);
+	live_until(&l, "again", "restarts", "2");
+	live_until(&l, "again", "state", "RUNNING");
+	assert_int_equal(PM(&l, "stop", "again", "-q"), 0);
+	live_until(&l, "again", "state", "STOPPED"); /* our own unmount is no failure */
+	assert_int_equal(shell(&l, "! mountpoint -q c"), 0);
+	live_end(&l);
+}
+
+static void a_link_goes_away(void **state)
+{
+	_cleanup_free_ char *name = xasprintf("pmt%d", (int)getpid() % 100000), *line = NULL, *unit = NULL, *del = NULL;
+	struct live l;
+
+	live_new(&l);
+	line = xasprintf("ip link add %s type veth peer name %sp 2>/dev/null", name, name);
+	if (shell(&l, line) != 0) {
+		live_end(&l);
+		skip_test("needs root, iproute2 and a kernel with veth");
+	}
+	live_start(&l, NULL, NULL);
+	unit = xasprintf("\"$PM\" unit n type=network start=true link='lo %s' && \"$PM\" start n -q", name);
+	assert_int_equal(shell(&l, unit), 0);
+	nap(50);
+	live_until(&l, "n", "state", "RUNNING");
+	del = xasprintf("ip link del %s", name);
+	assert_int_equal(shell(&l, del), 0);
+	live_until(&l, "n", "state", "FAIL");
+	live_end(&l);
+}
+
+/* Software in steps: a root takes many installs, but one set-up of a name at a time. */
+static void installs_and_setups(void **state)
+{
+	struct live l;
+
+	live_new(&l);
+	live_start(&l, NULL, NULL);
+	assert_int_equal(shell(&l, "for v in 1 2; do \"$PM\" unit app-v$v!build type=oneshot start=\"touch '$PWD/built$v'\" && "
+				   "\"$PM\" unit app-v$v!install@r.service type=install needs=app-v$v!build start=\"cp '$PWD/built$v' '$PWD/installed$v'\" && "
+				   "\"$PM\" unit app-v$v!setup@r.service type=setup needs=app-v$v!install@r.service conflicts=app-v$((3 - v))!setup@r.service "
+				   "start=\"cp '$PWD/installed$v' '$PWD/conf$v'\" stop=\"rm '$PWD/conf$v'\" && "
+				   "\"$PM\" unit app-v$v!run@r.service needs=app-v$v!setup@r.service run='sleep 1000' || exit 9; done"), 0);
+	assert_int_equal(PM(&l, "start", "app-v1!run@r.service", "-q"), 0);
+	assert_int_equal(shell(&l, "test -e built1 && test -e installed1 && test -e conf1"), 0);
+	assert_int_equal(PM(&l, "start", "app-v2!install@r.service", "-q"), 0);
+	assert_int_equal(PM(&l, "start", "app-v2!setup@r.service", "-q"), 4);
+	assert_int_equal(PM(&l, "stop", "app-v1!setup@r.service", "-q"), 0);
+	live_until(&l, "app-v1!run@r.service", "state", "STOPPED");
+	live_until(&l, "app-v1!install@r.service", "state", "RUNNING");
+	assert_int_equal(PM(&l, "start", "app-v2!run@r.service", "-q"), 0);
+	assert_int_equal(shell(&l, "test ! -e conf1 && test -e conf2"), 0);
+	live_end(&l);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -201,6 +284,9 @@ int main(void)
 		cmocka_unit_test(pms_of_the_inventory),
 		cmocka_unit_test(the_environment_is_inherited_when_asked),
 		cmocka_unit_test(mounts),
+		cmocka_unit_test(somebody_unmounts),
+		cmocka_unit_test(a_link_goes_away),
+		cmocka_unit_test(installs_and_setups),
 	};
 
 	return cmocka_run_group_tests_name("pm/elsewhere", tests, NULL, NULL);
