@@ -449,7 +449,7 @@ int commands_main(int argc, char **argv)
 		c = i > 1 ? find(argv[1], &e) : NULL;
 		error_clear(&e);
 		if (c)
-			printf("usage: pm %s %s\n%s\n", c->name, c->args, c->text);
+			printf("usage: pm %s%s%s\n%s\n", c->name, *c->args ? " " : "", c->args, c->text);
 		else
 			usage(stdout);
 		return 0;

@@ -489,6 +489,16 @@ static int open_notify(struct error **err)
 	return machine_watch_fd(fd, EPOLLIN, SEEN_NOTIFY, 0);
 }
 
+/* The system's pm is found by others under this name too; where it cannot be, nobody needs it. */
+static void link_pipe(void)
+{
+	if (strcmp(machine.home, "/var/opt/pm") != 0)
+		return;
+	mkdir("/var/pm", 0755);
+	if (symlink("/var/opt/pm/input", "/var/pm/default.pipe") < 0 && errno != EEXIST)
+		log_line("/var/pm/default.pipe: %s", strerror(errno));
+}
+
 int server_open(struct error **err)
 {
 	struct stat st;
@@ -501,6 +511,7 @@ int server_open(struct error **err)
 	input_fd = open("input", O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	if (input_fd < 0 || machine_watch_fd(input_fd, EPOLLIN, SEEN_INPUT, 0) < 0)
 		return error_errno(err, errno, "%s/input", machine.home);
+	link_pipe();
 	listen_fd = unix_listen("socket", 64, err);
 	if (listen_fd < 0)
 		return -1;

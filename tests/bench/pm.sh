@@ -2,10 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # pm against s6, runit and supervisord: the same units, the same run, ratios only. Peers that are not installed are left out.
 # s6-rc is not in Debian 12; s6 is what it starts its services with.
-# usage: tests/bench/pm.sh PM PMGRAPH [UNITS]
+# usage: tests/bench/pm.sh PM PMGRAPH [UNITS [CROFT]]; with CROFT as process 1 of a guest too
 set -u
 pm=$(realpath "${1:?usage: $0 PM PMGRAPH [UNITS]}") && graph=$(realpath "${2:?usage: $0 PM PMGRAPH [UNITS]}") || exit 2
-n=${3:-1000}
+n=${3:-1000} boot_by=${4:-}
 . "$(dirname "$0")/lib.sh"
 rounds=3 pids=()
 fifo=$work/f
@@ -192,6 +192,74 @@ measure_memory() {
 	"$pm" --home "$work/full" -q shutdown
 }
 
+# Loaded from disk, in order, and answering; less what a pm without units needs for that.
+measure_load() {
+	local i none="" full="" h
+	mkdir -p "$work/none"
+	for i in 1 2 3 4 5; do
+		for h in none full; do
+			printf -v "$h" '%s %s' "${!h}" "$(took "$pm" main --detach --home "$work/$h")"
+			watcher=$(cut -d' ' -f1 "$work/$h/pm.pid")
+			"$pm" --home "$work/$h" -q shutdown
+			until_ok eval "! kill -0 $watcher"
+		done
+	done
+	most "10,000 units taken back from disk by a new pm / 60 ms" $(($(median <<<"$full") - $(median <<<"$none"))) 60000 1
+}
+
+# All pms' time on the processor when the first unit of process 1 begins, on this computer's kernel.
+own_time='t=0
+for p in /proc/[0-9]*; do
+	read -r c <$p/comm
+	[ "$c" != pm ] || { read -r ns _ <$p/schedstat; t=$((t + ns)); }
+done'
+measure_init() {
+	local i own=""
+	for i in 1 2 3 4 5; do
+		printf '%s\n' "$own_time" "echo \$t >$work/own" "$pm power off" >"$work/first"
+		printf 'unit first "run=/bin/sh %s"\nstart first\n' "$work/first" >"$work/init-stream"
+		timeout 30 unshare -Urpmf sh -c "mount -t tmpfs t /var/opt && mount -t tmpfs t /etc && mkdir /etc/pm &&
+			cp '$work/init-stream' /etc/pm/ && exec '$pm'" >"$work/init.log" 2>&1
+		[ -s "$work/own" ] || { echo "pm as process 1: not measured: $(tail -n 1 "$work/init.log")"; return; }
+		own+=" $(cat "$work/own")"
+		rm "$work/own"
+	done
+	most "own time as process 1 until its first unit begins / 50 ms" "$(median <<<"$own")" 50000000 1
+}
+
+# From the kernel's "Run ... as init process" to the first program, by the clock of the guest's kernel, in microseconds.
+first_program() { # MODE: pm or busybox
+	boot loglevel=7 printk.time=1 rdinit=/$1 </dev/null
+	awk -F '[][ ]+' '/ as init process/ { a = $2 } /first program/ { printf "%d", ($2 - a) * 1000000; exit }' console
+}
+measure_guest() {
+	local i ours="" peer=""
+	croft() { "$boot_by" "$@"; }
+	export CROFT_HOME=$work/croft PM_BIN=$pm CROFT=$boot_by
+	cd "$work" || exit 1
+	. "$here/../system/pmboot.test"
+	PM_BIN=$pm
+	croft image make tiny --init pm --name tinypm >&2 || exit 1
+	printf 'echo first program >/dev/kmsg\n/pm power off\n' >first
+	printf 'unit first "run=/bin/sh /first"\nstart first\n' >init-stream
+	cat >peer <<-'END'
+		for m in devtmpfs:/dev proc:/proc sysfs:/sys tmpfs:/run devpts:/dev/pts tmpfs:/dev/shm; do
+			/bin/busybox mkdir -p "${m#*:}"
+			/bin/busybox mount -t "${m%:*}" "${m%:*}" "${m#*:}" 2>/dev/null
+		done
+		echo first program >/dev/kmsg
+		/bin/busybox poweroff -f
+	END
+	echo '::sysinit:/bin/sh /peer' >inittab
+	initramfs etc/pm/init-stream=init-stream first=first peer=peer etc/inittab=inittab init="$(command -v busybox)"
+	for i in 1 2 3; do
+		ours+=" $(first_program pm)" peer+=" $(first_program init)"
+	done
+	most "process 1 of a guest until its first program / busybox init" "$(median <<<"$ours")" "$(median <<<"$peer")" 1
+	grep -q '"found": "kvm"' < <(croft doctor --format json) &&
+		most "process 1 of tiny until its first program / 50 ms" "$(median <<<"$ours")" 50000 1
+}
+
 peers=()
 command -v sv >/dev/null && peers+=(runit)
 command -v s6-svscan >/dev/null && peers+=(s6)
@@ -205,4 +273,7 @@ most "size of the program / 400 KB" "$(stat -c %s "$pm")" 400000 1
 most "resident memory of the watcher of $n processes / 200 KB" "$watcher_kb" 200 1
 most "10,000 units and their dependencies loaded and ordered / 60 ms" "$("$graph" 10000)" 60000 1
 measure_memory
+measure_load
+measure_init
+[ -z "$boot_by" ] || measure_guest
 exit "$over"

@@ -334,6 +334,11 @@ int init_main(int argc, char **argv)
 		if (strcmp(argv[k], "--adopt") == 0 && k + 1 < argc)
 			i.config.adopt = atoi(argv[k + 1]);
 	}
+	if (getpid() != 1 && argc > 2 && !strcmp(argv[2], "--help")) {
+		puts("usage: the kernel's init=, or the first program of a container\nbe process 1: mounts, pm main, orphans, the end in order. "
+			"Kernel command line: pm.home=DIR pm.init-stream=SOURCE pm.stop-timeout=SECONDS pm.shell");
+		return 0;
+	}
 	if (getpid() != 1) {
 		fputs("pm: init: this is for process 1 (the kernel's init=, or of a container)\n", stderr);
 		return 2;
