@@ -392,6 +392,7 @@ static void run_invoke(struct reply *r, const struct command *c, const struct st
 	u = core_define(&machine.core, id, &ps, err);
 	if (!u)
 		return;
+	u->status = 127 << 8; /* what needs others may never come to run */
 	home_defer(u);
 	home_flush();
 	if (reply_take_fds(r, fds))

@@ -241,8 +241,13 @@ static int run_invoke(const struct pm_command *c, struct options *o, struct erro
 	if (data.len) { /* its unit has done its duty */
 		_cleanup_error_ struct error *e = NULL;
 		const char *rm[] = { "remove", NULL };
+		char *why;
 
-		data.data[strcspn(data.data, "\n")] = '\0';
+		why = data.data + strcspn(data.data, "\n");
+		if (*why)
+			*why++ = '\0';
+		if (*why)
+			fprintf(stderr, "pm: %s", why);
 		rm[1] = data.data;
 		ask(o, rm, 2, NULL, NULL, false, &e);
 		if (rc > 0) /* the job's own status, not a failure of ours */

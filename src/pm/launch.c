@@ -403,6 +403,7 @@ static int start_main(struct unit *u, char why[160])
 static int op_launch(void *ctx, struct unit *u, char why[160])
 {
 	drop_fd(&u->log_fd);
+	u->status = 127 << 8; /* until there is one */
 	if (u->type == UNIT_TIMER)
 		return 1;
 	if (u->type == UNIT_SOCKET)

@@ -205,6 +205,8 @@ static void settle_unit(struct waiter *w, struct unit *u, enum outcome o, const 
 	w->set[u->index / 8] &= (uint8_t) ~(1 << u->index % 8);
 	w->pending--;
 	w->status = u->status;
+	if (w->kind == WAIT_JOB && (u->state == PM_STARTING_FAIL || !u->job)) /* its status alone does not say that it never ran */
+		reply_data(&w->to, "%s", reason);
 	if (o == FAILED && !w->failed++)
 		snprintf(w->first, sizeof(w->first), "%.80s: %s: %.90s", u->id, pm_state_name(u->state), reason);
 }
@@ -255,6 +257,16 @@ void server_reloaded(struct unit *u, const char *failure)
 			settle_unit(w, u, failure ? FAILED : DONE, failure ? failure : "");
 }
 
+/* Why it is in its state, as it was recorded. */
+static const char *last_reason(const struct unit *u, struct buf *line)
+{
+	const char *tab;
+
+	home_flush();
+	tab = home_last(u->id, line) ? strrchr(line->data, '\t') : NULL;
+	return tab && tab[1] ? tab + 1 : "did not come up; `pm log` tells more";
+}
+
 void reply_wait(struct reply *r, enum wait_kind kind, struct unit *const *units, size_t n)
 {
 	uint32_t bits = machine.core.nunits;
@@ -277,12 +289,13 @@ void reply_wait(struct reply *r, enum wait_kind kind, struct unit *const *units,
 	}
 	for (size_t i = 0; i < n && kind != WAIT_RELOAD; i++) {
 		enum outcome o = outcome(units[i], kind);
+		_cleanup_buf_ struct buf line = BUF_INIT;
 		char why[160];
 
 		if (!waits_for(w, units[i]) || o == NOT_YET)
 			continue;
 		core_waits_for(&machine.core, units[i], why);
-		settle_unit(w, units[i], o, why[0] ? why : "did not come up; `pm status` and `pm log` tell more");
+		settle_unit(w, units[i], o, why[0] ? why : o == FAILED || kind == WAIT_JOB ? last_reason(units[i], &line) : "");
 	}
 	w->next = waiters;
 	waiters = w;

@@ -294,6 +294,24 @@ static void sub_pm(void **state)
 	live_end(&l);
 }
 
+/* What could not be started has not ended well, and says why. */
+static void what_does_not_start(void **state)
+{
+	_cleanup_buf_ struct buf out = BUF_INIT;
+	struct live l;
+
+	live_new(&l);
+	live_start(&l, NULL, NULL);
+	assert_int_equal(PM(&l, "invoke", "--", "no such program"), 127);
+	assert_int_equal(PM(&l, "invoke", "--", "/no/such/program"), 127);
+	assert_int_equal(PM(&l, "invoke", "needs=nobody", "--", "true"), 127);
+	assert_int_equal(PM(&l, "unit", "z", "run=no-such-program"), 0);
+	assert_int_equal(PM(&l, "start", "z"), 1);
+	assert_int_equal(PM_OUT(&l, &out, "status", "z"), 1);
+	assert_non_null(strstr(buf_str(&out), "no-such-program: not found in "));
+	live_end(&l);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -308,6 +326,7 @@ int main(void)
 		cmocka_unit_test(logs),
 		cmocka_unit_test(activation),
 		cmocka_unit_test(sub_pm),
+		cmocka_unit_test(what_does_not_start),
 	};
 
 	return cmocka_run_group_tests_name("pm/live", tests, NULL, NULL);
