@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Two passes over the root: how large it is and what it has, then into the file system. UUIDs are of
- * the names, sizes and times of all files, so that the same root gives the same disk.
+ * Two passes over the root: how large it is and what it has, then into the file system. UUIDs are
+ * of the names, sizes and times of all files, so that the same root gives the same disk.
  */
 #include "image/export/rootdisk.h"
 #include "base/cleanup.h"
@@ -37,7 +37,7 @@ struct making {
 	struct root *r;
 	time_t epoch; /* of the newest file */
 	struct buf stage[STAGES];
-	bool etc, usr;	     /* what every root has */
+	bool etc, usr;        /* what every root has */
 	bool vmlinuz, initrd; /* Debian's links to the newest kernel, in / */
 	char *uuid;
 };
@@ -46,6 +46,17 @@ static const struct root_filter filter = { .boot = true };
 
 /* ---- the first pass ---- */
 
+/* 1 when it has what every root has. */
+static int is_root(void *arg, struct root *r, struct archive_entry *e, struct error **err)
+{
+	struct making *m = arg;
+	const char *path = archive_entry_pathname(e);
+
+	m->etc |= !strncmp(path, "etc/", 4);
+	m->usr |= !strncmp(path, "usr/", 4) || !strncmp(path, "bin/", 4);
+	return m->etc && m->usr;
+}
+
 static int look(void *arg, struct root *r, struct archive_entry *e, struct error **err)
 {
 	struct making *m = arg;
@@ -53,8 +64,7 @@ static int look(void *arg, struct root *r, struct archive_entry *e, struct error
 	int64_t size = archive_entry_filetype(e) == AE_IFREG ? archive_entry_size(e) : 0;
 	int64_t facts[2] = { size, archive_entry_mtime(e) };
 
-	m->etc |= !strncmp(path, "etc/", 4);
-	m->usr |= !strncmp(path, "usr/", 4) || !strncmp(path, "bin/", 4);
+	is_root(m, r, e, err);
 	m->vmlinuz |= !strcmp(path, "vmlinuz");
 	m->initrd |= !strcmp(path, "initrd.img");
 	if (facts[1] > m->epoch)
@@ -74,7 +84,8 @@ static int survey(struct origin *from, struct making *m, char key[SHA_HEX], stru
 	rc = r ? root_each(r, look, m, err) : -1;
 	sha_end(m->sha, key);
 	if (rc == 0 && (!m->etc || !m->usr))
-		return error_set(err, ERR_FAILED, "%s: holds no root: no etc/ and usr/", from->what);
+		return error_set(
+			err, ERR_FAILED, "%s: holds no root: no etc/ and usr/", from->what);
 	return rc;
 }
 
@@ -82,10 +93,12 @@ bool rootdisk_wanted(struct origin *from)
 {
 	struct making m = { 0 };
 	_cleanup_error_ struct error *e = NULL;
-	char key[SHA_HEX];
+	_cleanup_root_ struct root *r = NULL;
 
-	return from->file && (from->sniff.kind == SNIFF_TAR || from->sniff.kind == SNIFF_COMPRESSED) &&
-		survey(from, &m, key, &e) == 0;
+	if (!from->file || (from->sniff.kind != SNIFF_TAR && from->sniff.kind != SNIFF_COMPRESSED))
+		return false;
+	r = root_open(from, &e);
+	return r && root_each(r, is_root, &m, &e) == 1;
 }
 
 /* ---- the second ---- */
@@ -107,8 +120,7 @@ static int keep_stage(struct making *m, struct buf *b, const char *path, struct 
 	return n < 0 ? -1 : 0;
 }
 
-static int empty(
-	struct making *m, struct archive_entry *e, const char *path, struct error **err)
+static int empty(struct making *m, struct archive_entry *e, const char *path, struct error **err)
 {
 	struct ext4_meta meta = { .mode = archive_entry_perm(e), .mtime = archive_entry_mtime(e) };
 
@@ -156,19 +168,20 @@ static int own_texts(struct making *m, uint32_t esp, struct error **err)
 	if (!boots(m))
 		return 0;
 	if (!m->vmlinuz || !m->initrd) {
-		error_set(err, ERR_FAILED, "the root has a boot loader, but no /vmlinuz and /initrd.img");
+		error_set(err, ERR_FAILED,
+			"the root has a boot loader, but no /vmlinuz and /initrd.img");
 		return error_hint(err, "a kernel's package and initramfs-tools make those links");
 	}
 	return text(m, "etc/fstab", err,
 		       "UUID=%s / ext4 rw,relatime,errors=remount-ro,x-systemd.growfs 0 1\n"
 		       "UUID=%04X-%04X /boot/efi vfat umask=0077,nofail 0 1\n",
-		       m->uuid, (unsigned)(esp >> 16), (unsigned)(esp & 0xffff)) < 0 ?
-		-1 :
-		disk_grub_menu(m->fs, m->uuid, m->epoch, err);
+		       m->uuid, (unsigned)(esp >> 16), (unsigned)(esp & 0xffff)) < 0
+		       ? -1
+		       : disk_grub_menu(m->fs, m->uuid, m->epoch, err);
 }
 
-static int fill(struct origin *from, struct making *m, const char *raw, uint32_t esp,
-	struct error **err)
+static int fill(
+	struct origin *from, struct making *m, const char *raw, uint32_t esp, struct error **err)
 {
 	_cleanup_root_ struct root *r = root_open(from, err);
 	int rc = -1;
@@ -188,8 +201,8 @@ static int fill(struct origin *from, struct making *m, const char *raw, uint32_t
 	return -1;
 }
 
-static int make_raw(const struct making *m, const char *raw, uint64_t size, const char *key,
-	struct error **err)
+static int make_raw(
+	const struct making *m, const char *raw, uint64_t size, const char *key, struct error **err)
 {
 	_cleanup_free_ char *u[4] = { disk_uuid(key, "disk"), disk_uuid(key, "bios"),
 		disk_uuid(key, "esp"), disk_uuid(key, "rootpart") };
@@ -213,8 +226,8 @@ static int loaders(const struct making *m, const char *raw, uint32_t esp, struct
 	return disk_esp(raw, esp, &m->stage[STAGE_EFI], m->epoch, err);
 }
 
-int rootdisk_make(struct origin *from, const char *raw, uint64_t size, bool *bootable,
-	struct error **err)
+int rootdisk_make(
+	struct origin *from, const char *raw, uint64_t size, bool *bootable, struct error **err)
 {
 	struct making m = { 0 };
 	uint64_t least;
