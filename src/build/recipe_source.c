@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Sources of a recipe: fetched once, kept under their checksum. */
 #include "build/recipe.h"
+#include "image/apt.h"
 #include "image/fetch.h"
 
 #include "base/cleanup.h"
@@ -17,12 +18,16 @@ const char *recipe_checksum(const struct recipe_step *s)
 	return val_str(s->source, "sha256");
 }
 
-/* Its own addresses, then its path below each of the recipe's mirrors; a mirror may be a folder. */
+/*
+ * Its own addresses, then its path below each of the recipe's mirrors, which may be folders. A recipe without mirrors takes the sources of
+ * Debian's packages from where this host takes its packages.
+ */
 static void addresses(const struct recipe *r, const struct recipe_step *s, struct strv *ret)
 {
 	const struct val *url = val_get(s->source, "url");
 	const char *file = val_str(s->source, "file"), *path = val_str(s->source, "path");
 	_cleanup_free_ char *standard = xasprintf("%s.tar.xz", s->id);
+	_cleanup_strv_ struct strv mirrors = STRV_INIT;
 
 	for (size_t i = 0; url && i < url->len; i++)
 		if (url->items[i]->text)
@@ -30,7 +35,11 @@ static void addresses(const struct recipe *r, const struct recipe_step *s, struc
 	if (url && url->text)
 		strv_add(ret, url->text);
 	for (size_t i = 0; i < r->mirrors.len; i++)
-		strv_addf(ret, "%s/%s%s%s", r->mirrors.v[i], path ? path : "", path ? "/" : "", file ? file : standard);
+		strv_add(&mirrors, r->mirrors.v[i]);
+	if (!mirrors.len && path)
+		apt_pools(r->mirror, r->release, &mirrors);
+	for (size_t i = 0; i < mirrors.len; i++)
+		strv_addf(ret, "%s/%s%s%s", mirrors.v[i], path ? path : "", path ? "/" : "", file ? file : standard);
 }
 
 /* A path is one beside the recipe. */
@@ -77,7 +86,7 @@ static int fetch_any(const struct recipe *r, const struct recipe_step *s, const 
 			ui_message(ui, r->name, "%s; trying the next", (*err)->msg);
 	}
 	if (!from.len)
-		return val_error(s->source, err, "%s: has no url, and the recipe no mirrors", s->id);
+		return val_error(s->source, err, "%s: has no url and no path, and the recipe no mirrors", s->id);
 	return error_hint(err, "%zu addresses were tried; the file may also be put there as %s", from.len, to);
 }
 

@@ -263,7 +263,7 @@ struct apt *apt_open(const struct apt_source *s, struct error **err)
 	struct apt *a = xcalloc(1, sizeof(*a));
 
 	a->src = (struct apt_source){ xstrdup(s->mirror), xstrdup(s->keyring), xstrdup(s->release),
-		xstrdup(s->arch), s->offline, s->from_host };
+		xstrdup(s->arch), s->offline, s->from_host, s->named };
 	a->cache = path_cache("debian");
 	if (open_archive(a, err) < 0) {
 		apt_close(a);

@@ -12,14 +12,17 @@
 #include <stdbool.h>
 #include <time.h>
 
-/* The one place that names the default mirror. */
+/* The one place that names the default mirrors and release. */
 #define APT_DEFAULT_MIRROR "http://deb.debian.org/debian"
+#define APT_SECURITY_MIRROR "http://security.debian.org/debian-security"
+#define APT_DEFAULT_RELEASE "bookworm"
 #define APT_DEFAULT_KEYRING "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 struct apt_source {
 	char *mirror, *keyring, *release, *arch; /* arch in Debian's words: amd64 */
 	bool offline;
 	bool from_host; /* the mirror is one of the host's apt */
+	bool named;	/* by the caller or CROFT_MIRROR */
 };
 /*
  * mirror: NULL takes CROFT_MIRROR, else the host's apt sources for this release (sources.list and
@@ -28,6 +31,13 @@ struct apt_source {
 void apt_source_init(struct apt_source *s, const char *mirror, const char *release,
 	const char *arch, bool offline);
 void apt_source_clear(struct apt_source *s);
+/* That of "updates" or "security" of a release, from where the host's apt has it, else from Debian; false: none, a mirror was named or it rolls. */
+bool apt_source_more(struct apt_source *s, const struct apt_source *release, const char *what);
+/*
+ * Folders that the files of packages, sources too, lie below by their first letter (or lib and that) and name: those of the release's
+ * mirror, which is chosen as apt_source_init does, and of its security updates. They hold all releases.
+ */
+void apt_pools(const char *mirror, const char *release, struct strv *ret);
 /* Looks for a mirror of `release` in the text of an apt source file; sets what it finds (new
  * strings). */
 bool apt_sources_parse(

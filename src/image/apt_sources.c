@@ -141,7 +141,8 @@ void apt_source_init(struct apt_source *s, const char *mirror, const char *relea
 		s->mirror = xstrdup(set);
 	else
 		from_host(release, &s->mirror, &s->keyring);
-	s->from_host = !(mirror && *mirror) && !(set && *set) && s->mirror;
+	s->named = (mirror && *mirror) || (set && *set);
+	s->from_host = !s->named && s->mirror;
 	if (!s->mirror)
 		s->mirror = xstrdup(APT_DEFAULT_MIRROR);
 	for (n = strlen(s->mirror); n && s->mirror[n - 1] == '/'; n--)
@@ -160,4 +161,38 @@ void apt_source_clear(struct apt_source *s)
 	free(s->keyring);
 	free(s->release);
 	free(s->arch);
+}
+
+bool apt_source_more(struct apt_source *s, const struct apt_source *release, const char *what)
+{
+	_cleanup_free_ char *suite = xasprintf("%s-%s", release->release, what);
+
+	if (release->named || !strcmp(release->release, "sid") || !strcmp(release->release, "unstable"))
+		return false;
+	apt_source_init(s, NULL, suite, release->arch, release->offline);
+	if (s->from_host)
+		return true;
+	/* A host that has the release and not this wants none, or has one that we cannot reach. */
+	if (release->from_host) {
+		apt_source_clear(s);
+		return false;
+	}
+	if (!strcmp(what, "security")) {
+		free(s->mirror);
+		s->mirror = xstrdup(APT_SECURITY_MIRROR);
+	}
+	return true;
+}
+
+void apt_pools(const char *mirror, const char *release, struct strv *ret)
+{
+	struct apt_source s, security;
+
+	apt_source_init(&s, mirror, release ? release : APT_DEFAULT_RELEASE, "amd64", false);
+	strv_addf(ret, "%s/pool/main", s.mirror);
+	if (apt_source_more(&security, &s, "security")) {
+		strv_addf(ret, "%s/pool/updates/main", security.mirror);
+		apt_source_clear(&security);
+	}
+	apt_source_clear(&s);
 }

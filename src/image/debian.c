@@ -29,12 +29,10 @@
 
 /* Goes up when the same inputs give another image. */
 #define BUILDER "1"
-#define DEFAULT_RELEASE "bookworm"
 #define DEFAULT_SIZE ((uint64_t)4 << 30)
 #define SIZE_MIN ((uint64_t)1 << 30)
 #define SIZE_MAX_ ((uint64_t)16 << 40)
 #define STAGE_MAX ((int64_t)16 << 20)
-#define SECURITY_MIRROR "http://security.debian.org/debian-security"
 #define GUEST "usr/lib/croft/croft-guest"
 
 static const char *const base_packages[] = { "systemd-sysv", "systemd-resolved", "libpam-systemd", "dbus", "udev", "kmod", "sudo",
@@ -215,23 +213,18 @@ static void add_source(struct job *job, const char *mirror, const char *keyring,
 		strv_addf(&job->sources, "deb %s %s main", mirror, suite);
 }
 
-/* The release; its updates and security from where the host's apt has them, else, unless a mirror was named, from Debian. */
+/* The release, its updates and security. */
 static void choose_sources(struct job *job)
 {
 	static const char *const more[] = { "updates", "security" };
-	const char *set = getenv("CROFT_MIRROR");
-	bool named = job->o->mirror || (set && *set), rolling = !strcmp(job->src.release, "sid") || !strcmp(job->src.release, "unstable");
 
 	add_source(job, job->src.mirror, job->src.keyring, job->src.release);
-	for (size_t i = 0; i < ARRAY_SIZE(more) && !rolling && !named; i++) {
-		_cleanup_free_ char *suite = xasprintf("%s-%s", job->src.release, more[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(more); i++) {
 		struct apt_source s;
 
-		apt_source_init(&s, NULL, suite, job->src.arch, false);
-		if (s.from_host)
-			add_source(job, s.mirror, s.keyring, suite);
-		else if (!job->src.from_host)
-			add_source(job, i ? SECURITY_MIRROR : s.mirror, s.keyring, suite);
+		if (!apt_source_more(&s, &job->src, more[i]))
+			continue;
+		add_source(job, s.mirror, s.keyring, s.release);
 		apt_source_clear(&s);
 	}
 }
@@ -440,13 +433,13 @@ int image_make_debian(const struct image_debian_opts *o, bool *made, struct erro
 	*made = false;
 	if (!arch)
 		return error_set(err, ERR_USAGE, "image %s: there is no Debian image for %s yet (x86_64 only)", job.name, host.machine);
-	if (name_check("image", job.name, err) < 0 || name_check("release", o->release ? o->release : DEFAULT_RELEASE, err) < 0 ||
+	if (name_check("image", job.name, err) < 0 || name_check("release", o->release ? o->release : APT_DEFAULT_RELEASE, err) < 0 ||
 		check_packages(o->packages, err) < 0)
 		return -1;
 	job.size &= ~(((uint64_t)1 << 20) - 1);
 	if (job.size < SIZE_MIN || job.size > SIZE_MAX_)
 		return error_set(err, ERR_USAGE, "image %s: a size from 1G to 16T is possible", job.name);
-	apt_source_init(&job.src, o->mirror, o->release ? o->release : DEFAULT_RELEASE, arch->debian, o->offline);
+	apt_source_init(&job.src, o->mirror, o->release ? o->release : APT_DEFAULT_RELEASE, arch->debian, o->offline);
 	job.own = initramfs_new();
 	rc = run(&job, arch, made, err);
 	initramfs_free(job.own);

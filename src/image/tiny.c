@@ -662,7 +662,7 @@ int image_make_tiny(const struct image_tiny_opts *o, bool *made, struct error **
 int image_make_small(const struct image_tiny_opts *o, const struct small_kind *kind, bool *made, struct error **err)
 {
 	const char *name = o->name ? o->name : kind->os,
-		   *release = o->release ? o->release : "bookworm";
+		   *release = o->release ? o->release : APT_DEFAULT_RELEASE;
 	_cleanup_free_ char *old = NULL;
 	struct apt_source src;
 	const struct arch *arch;

@@ -73,11 +73,29 @@ static void settings_come_before_the_host(void **s)
 	apt_source_clear(&a);
 }
 
+static void pools_are_those_of_the_mirror_and_of_security(void **s)
+{
+	_cleanup_strv_ struct strv set = STRV_INIT, none = STRV_INIT;
+
+	setenv("CROFT_MIRROR", "http://set/debian/", 1);
+	apt_pools(NULL, "bookworm", &set);
+	apt_pools("http://said", NULL, &set);
+	unsetenv("CROFT_MIRROR");
+	assert_int_equal(set.len, 2);
+	assert_string_equal(set.v[0], "http://set/debian/pool/main");
+	assert_string_equal(set.v[1], "http://said/pool/main");
+	apt_pools(NULL, "no-such-release", &none);
+	assert_int_equal(none.len, 2);
+	assert_string_equal(none.v[0], APT_DEFAULT_MIRROR "/pool/main");
+	assert_string_equal(none.v[1], APT_SECURITY_MIRROR "/pool/updates/main");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sources_are_read),
 		cmocka_unit_test(settings_come_before_the_host),
+		cmocka_unit_test(pools_are_those_of_the_mirror_and_of_security),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
