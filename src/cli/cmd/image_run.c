@@ -12,6 +12,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+static int made_or_not(const char *name, int rc, bool made, struct error **err)
+{
+	if (rc < 0)
+		return error_wrap(err, "image %s", name);
+	log_info("image %s: %s", name, made ? "made" : "is there already, made from the same inputs");
+	return 0;
+}
+
 typedef int make_fn(const struct image_tiny_opts *o, bool *made, struct error **err);
 
 static int make_small(const struct cmd_args *a, const char *name, make_fn *make, struct error **err)
@@ -27,15 +35,14 @@ static int make_small(const struct cmd_args *a, const char *name, make_fn *make,
 		.pm = init && strcmp(init, "pm") == 0,
 	};
 	bool made = false;
+	int rc;
 
 	name = o.name ? o.name : name;
 	if (init && !o.pm && strcmp(init, "guest") != 0)
 		return error_set(err, ERR_USAGE, "--init %s: guest (the default) or pm", init);
 	image_widen_path();
-	if (make(&o, &made, err) < 0)
-		return error_wrap(err, "image %s", name);
-	log_info("image %s: %s", name, made ? "made" : "is there already, made from the same inputs");
-	return 0;
+	rc = make(&o, &made, err);
+	return made_or_not(name, rc, made, err);
 }
 
 int image_make_tiny_run(const struct cmd_args *a, struct error **err)
@@ -63,16 +70,15 @@ int image_make_debian_run(const struct cmd_args *a, struct error **err)
 	};
 	const char *name = o.name ? o.name : "debian", *size = arg_str(a, "size");
 	bool made = false;
+	int rc;
 
 	for (size_t i = 0; given && i < given->len; i++)
 		strv_split(&packages, given->v[i], ", ");
 	if (size && parse_size("--size", size, &o.size, err) < 0)
 		return -1;
 	image_widen_path();
-	if (image_make_debian(&o, &made, err) < 0)
-		return error_wrap(err, "image %s", name);
-	log_info("image %s: %s", name, made ? "made" : "is there already, made from the same inputs");
-	return 0;
+	rc = image_make_debian(&o, &made, err);
+	return made_or_not(name, rc, made, err);
 }
 
 int image_import_run(const struct cmd_args *a, struct error **err)

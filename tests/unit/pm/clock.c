@@ -5,22 +5,6 @@
 #define SPEED 2880 /* a day in half a minute */
 #define DAY_MS (24 * 3600 * 1000 / SPEED)
 
-static long rss_kb(pid_t pid)
-{
-	char path[64], line[256];
-	long kb = 0;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
-	f = fopen(path, "r");
-	assert_non_null(f);
-	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "VmRSS: %ld", &kb) == 1)
-			break;
-	fclose(f);
-	return kb;
-}
-
 static int lines_of(struct live *l, const char *name)
 {
 	_cleanup_buf_ struct buf b = BUF_INIT;
@@ -48,12 +32,6 @@ static void unit(struct live *l, const char *id, const char *then, const char *m
 	assert_int_equal(PM(l, "unit", id, run, more, still_more, "start-timeout=12h"), 0);
 }
 
-#ifdef __SANITIZE_ADDRESS__ /* keeps what was freed for a while */
-#define GROWTH_KB (300 * 1024)
-#else
-#define GROWTH_KB 128
-#endif
-
 static void a_day_in_a_minute(void **state)
 {
 	struct live l;
@@ -79,7 +57,7 @@ static void a_day_in_a_minute(void **state)
 	still = live_pid(&l, "still");
 	m = live_machine(&l);
 	nap(DAY_MS / 12);
-	before = rss_kb(m);
+	before = live_rss_kb(m);
 	nap(DAY_MS - DAY_MS / 12);
 	/* Late by what a start takes here, which is minutes there; never early. */
 	minutes = lines_of(&l, "hourly.starts");
@@ -92,8 +70,8 @@ static void a_day_in_a_minute(void **state)
 	assert_int_equal(lines_of(&l, "still.starts"), 1);
 	assert_int_equal(lines_of(&l, "forgotten.starts"), 1);
 	assert_int_equal(live_machine(&l), m);
-	if (rss_kb(m) > before + GROWTH_KB)
-		fail_msg("grew from %ld to %ld KiB", before, rss_kb(m));
+	if (live_rss_kb(m) > before + LIVE_GROWTH_KB(128))
+		fail_msg("grew from %ld to %ld KiB", before, live_rss_kb(m));
 	assert_true(size_of(&l, "units/hourly/state") < 64 * 1024);
 	live_end(&l);
 }

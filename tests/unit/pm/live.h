@@ -201,4 +201,26 @@ static inline size_t live_file(struct live *l, const char *name, struct buf *b)
 	return b->len;
 }
 
+/* Resident memory of a process, and how much it may grow where nothing is to be kept: ASan keeps what was freed for a while. */
+static inline long live_rss_kb(pid_t pid)
+{
+	char path[64], line[256];
+	long kb = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	f = fopen(path, "r");
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "VmRSS: %ld", &kb) == 1)
+			break;
+	fclose(f);
+	return kb;
+}
+#ifdef __SANITIZE_ADDRESS__
+#define LIVE_GROWTH_KB(kb) (300 * 1024)
+#else
+#define LIVE_GROWTH_KB(kb) (kb)
+#endif
+
 #endif

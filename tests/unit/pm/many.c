@@ -5,22 +5,6 @@
 #include <sys/mount.h>
 #include <sys/socket.h>
 
-static long rss_kb(pid_t pid)
-{
-	char path[64], line[256];
-	long kb = 0;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
-	f = fopen(path, "r");
-	assert_non_null(f);
-	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "VmRSS: %ld", &kb) == 1)
-			break;
-	fclose(f);
-	return kb;
-}
-
 static int count(struct live *l, const char *state)
 {
 	_cleanup_free_ char *want = xasprintf("\"state\": \"%s\"", state);
@@ -87,13 +71,6 @@ static void five_thousand_fail_at_once(void **state)
 	live_end(&l);
 }
 
-/* ASan keeps what was freed for a while. */
-#ifdef __SANITIZE_ADDRESS__
-#define GROWTH_KB (300 * 1024)
-#else
-#define GROWTH_KB 64
-#endif
-
 static void hundred_thousand_commands(void **state)
 {
 	_cleanup_buf_ struct buf lines = BUF_INIT;
@@ -110,13 +87,13 @@ static void hundred_thousand_commands(void **state)
 		buf_adds(&lines, "start a\nstop a\n");
 	feed(&l, &lines);
 	drained(&l);
-	before = rss_kb(m);
+	before = live_rss_kb(m);
 	for (int i = 0; i < 4; i++)
 		feed(&l, &lines);
 	drained(&l);
 	live_until(&l, "a", "state", "STOPPED");
-	if (rss_kb(m) > before + GROWTH_KB)
-		fail_msg("grew from %ld to %ld KiB", before, rss_kb(m));
+	if (live_rss_kb(m) > before + LIVE_GROWTH_KB(64))
+		fail_msg("grew from %ld to %ld KiB", before, live_rss_kb(m));
 	assert_int_equal(live_machine(&l), m);
 	live_end(&l);
 }
