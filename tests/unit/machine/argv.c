@@ -65,7 +65,7 @@ static void all_parts_are_there(void **state)
 	_cleanup_machine_ struct machine *m = machine_new("g/m");
 	_cleanup_free_ char *text = argv_text(m), *again = argv_text(m), *kernel = path_data("images/k/vmlinux");
 	_cleanup_free_ char *kernel_arg = xasprintf("\n-kernel\n%s\n", kernel);
-	const char *parts[] = { "-nodefaults\n-no-user-config\n", "\n-name\nguest=g/m\n", "-accel\ntcg,thread=multi,tb-size=150\n",
+	const char *parts[] = { "-nodefaults\n-no-user-config\n", "\n-name\nguest=g/m\n", "-accel\ntcg,thread=multi,tb-size=150\n", "-cpu\nmax,-erms\n",
 		"cpus=2,sockets=1,cores=2,threads=1", "\n-m\n300M\n", "-sandbox\non,obsolete=deny",
 		"socket,id=qmp,fd=10,server=on,wait=off", "socket,id=console,fd=11,", "socket,id=agent,fd=12,",
 		"name=org.croft.agent.0", "stream,id=net0,server=on,addr.type=fd,addr.str=20", "serial=croft-root", kernel_arg,
