@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,6 +89,8 @@ static long now_ms(void)
 	return t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+volatile sig_atomic_t client_signal;
+
 int client_next(struct client_conn *c, char **ret, int timeout_ms, struct error **err)
 {
 	long until = timeout_ms >= 0 ? now_ms() + timeout_ms : 0;
@@ -100,7 +103,9 @@ int client_next(struct client_conn *c, char **ret, int timeout_ms, struct error 
 
 		if (timeout_ms >= 0 && left < 0)
 			left = 0;
-		n = poll(&p, 1, (int)left);
+		n = poll(&p, 1, client_signal ? 0 : (int)left);
+		if (n <= 0 && client_signal)
+			return error_set(err, ERR_INTR, "interrupted; the command goes on");
 		if (n == 0)
 			return error_set(err, ERR_TIMEOUT, "no end within %d.%d s; the command goes on", timeout_ms / 1000,
 				timeout_ms % 1000 / 100);

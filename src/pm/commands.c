@@ -7,9 +7,11 @@
 #include "pm/pm_main.h"
 #include "pm/stream.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 struct options {
@@ -228,16 +230,52 @@ static int run_tree(const struct pm_command *c, struct options *o, struct error 
 	return show_tree(o->home, err);
 }
 
+static void note_signal(int signo)
+{
+	client_signal = signo;
+}
+
+/* What a terminal or a caller tells us is meant for the job, which is in no process group of theirs. */
+static void take_signals(void)
+{
+	static const int signals[] = { SIGINT, SIGTERM, SIGQUIT, SIGHUP };
+	struct sigaction a = { .sa_handler = note_signal }, before;
+
+	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
+		if (sigaction(signals[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+			sigaction(signals[i], &a, NULL);
+}
+
+static void pass_on(struct options *o, const char *id, struct error **err)
+{
+	_cleanup_free_ char *unit = xstrndup(id, strcspn(id, "\n"));
+	_cleanup_error_ struct error *e = NULL;
+	const char *words[] = { "kill", unit, signal_name(client_signal) };
+
+	error_clear(err);
+	if (!*unit) { /* not told yet which it is */
+		nanosleep(&(struct timespec){ 0, 5000000 }, NULL);
+		return;
+	}
+	client_signal = 0;
+	ask(o, words, ARRAY_SIZE(words), NULL, NULL, false, &e);
+}
+
 /* The job's standard streams are ours; its status becomes ours. */
 static int run_invoke(const struct pm_command *c, struct options *o, struct error **err)
 {
 	_cleanup_strv_ struct strv words = STRV_INIT;
 	_cleanup_buf_ struct buf data = BUF_INIT;
 	static const int fds[3] = { 0, 1, 2 };
-	int rc;
+	struct client_conn conn;
+	int rc = -1;
 
 	words_to(o, c, &words);
-	rc = ask(o, (const char *const *)words.v, words.len, fds, &data, false, err);
+	take_signals();
+	if (client_open(&conn, o->home, err) == 0 && client_send(&conn, (const char *const *)words.v, words.len, fds, err) == 0)
+		while ((rc = client_follow(&conn, &data, false, o->timeout_ms, err)) < 0 && client_signal)
+			pass_on(o, buf_str(&data), err);
+	client_close(&conn);
 	if (data.len) { /* its unit has done its duty */
 		_cleanup_error_ struct error *e = NULL;
 		const char *rm[] = { "remove", NULL };
@@ -254,6 +292,29 @@ static int run_invoke(const struct pm_command *c, struct options *o, struct erro
 			error_clear(err);
 	}
 	return rc;
+}
+
+/* It is done when the new program takes commands: the old one leaves this connection, then the new one answers. */
+static int run_upgrade(const struct pm_command *c, struct options *o, struct error **err)
+{
+	const char *upgrade[] = { "upgrade" }, *jobs[] = { "jobs" };
+	_cleanup_error_ struct error *e = NULL;
+	struct client_conn conn;
+	char *line;
+	int rc = -1;
+
+	if (client_open(&conn, o->home, err) == 0 && client_send(&conn, upgrade, 1, NULL, err) == 0)
+		rc = client_follow(&conn, NULL, false, o->timeout_ms, err);
+	while (rc == 0 && client_next(&conn, &line, 10000, &e) > 0)
+		;
+	client_close(&conn);
+	for (int i = 0; rc == 0 && i < 2000; i++) {
+		error_clear(&e);
+		if (ask(o, jobs, 1, NULL, NULL, false, &e) == 0)
+			return 0;
+		nanosleep(&(struct timespec){ 0, 5000000 }, NULL);
+	}
+	return rc ? rc : error_set(err, ERR_TIMEOUT, "the new program takes no command; `pm log` tells more");
 }
 
 /* Lines of the command stream from standard input, each answered. */
@@ -341,7 +402,7 @@ static const struct pm_command commands[] = {
 	{ "power", "off|reboot|halt|kexec", "ask process 1 for the end", run_main, 0 },
 	{ "adopt", "[--begin] ID PID START [KEY=VALUE...]", "watch a process that runs already as a unit", run_adopt, 0 },
 	{ "shutdown", "", "stop all units and end pm", run_sent, 0 },
-	{ "upgrade", "", "execute the program anew without touching units", run_sent, 0 },
+	{ "upgrade", "", "execute the program anew without touching units", run_upgrade, 0 },
 };
 
 static void usage(FILE *to)

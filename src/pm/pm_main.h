@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/strv.h"
 
+#include <signal.h>
 #include <stdbool.h>
 
 struct main_options {
@@ -35,6 +36,7 @@ void client_close(struct client_conn *c);
 int client_send(struct client_conn *c, const char *const *words, size_t n, const int fds[3], struct error **err);
 /* Next line of the answer: its mark, and text in *ret until the next call. 0: the connection ended; -1: error. */
 int client_next(struct client_conn *c, char **ret, int timeout_ms, struct error **err);
+extern volatile sig_atomic_t client_signal; /* set by a handler of the caller: waiting then ends with ERR_INTR */
 /* The whole answer: data lines to `data` (may be NULL), progress to stderr when wanted; the status at its end, or -1. */
 int client_follow(struct client_conn *c, struct buf *data, bool progress, int timeout_ms, struct error **err);
 

@@ -192,6 +192,26 @@ static void mounts(void **state)
 	live_end(&l);
 }
 
+/* Ctrl-C and the like at `pm invoke` are the job's; after `pm upgrade` the next command is answered. */
+static void signals_of_an_invoked_job(void **state)
+{
+	_cleanup_buf_ struct buf out = BUF_INIT;
+	struct live l;
+
+	live_new(&l);
+	live_start(&l, NULL, NULL);
+	assert_int_equal(shell(&l, "d=$PWD; \"$PM\" invoke -- sh -c \"echo \\$\\$ >'$d/pid'; exec sleep 1000\" & c=$!; "
+				   "for i in $(seq 500); do [ -s pid ] && break; sleep 0.02; done; kill -TERM $c; wait $c"), 128 + SIGTERM);
+	assert_int_equal(shell(&l, "! kill -0 $(cat pid) 2>/dev/null"), 0);
+	assert_int_equal(PM_OUT(&l, &out, "list"), 0);
+	assert_null(strstr(buf_str(&out), "invoke."));
+	for (int i = 0; i < 5; i++) {
+		assert_int_equal(PM(&l, "upgrade"), 0);
+		assert_int_equal(PM(&l, "jobs"), 0);
+	}
+	live_end(&l);
+}
+
 /* Taken away behind pm's back: the kernel tells, no check is asked. */
 static void somebody_unmounts(void **state)
 {
@@ -284,6 +304,7 @@ int main(void)
 		cmocka_unit_test(pms_of_the_inventory),
 		cmocka_unit_test(the_environment_is_inherited_when_asked),
 		cmocka_unit_test(mounts),
+		cmocka_unit_test(signals_of_an_invoked_job),
 		cmocka_unit_test(somebody_unmounts),
 		cmocka_unit_test(a_link_goes_away),
 		cmocka_unit_test(installs_and_setups),
