@@ -67,6 +67,7 @@ struct group_node {
 	char *taken;	/* what the template turned out to be, for people: "image tiny" */
 	char *image;	/* croft image */
 	char *machine_file; /* when the template is one; else NULL */
+	char *cloud_init; /* file of user-data that its template is, when the image understands it */
 	char *host;	/* of a real computer, as machine_def has it; else NULL */
 	char *ssh_key;
 	bool has_cpu, has_memory, has_disk; /* the file says so; else the template's or the format's defaults hold */

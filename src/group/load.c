@@ -337,7 +337,7 @@ int group_load(const char *name, struct group **ret, struct error **err)
 
 void group_node_clear(struct group_node *n)
 {
-	char *all[] = { n->name, n->id, n->full, n->template, n->taken, n->image, n->machine_file, n->host, n->ssh_key,
+	char *all[] = { n->name, n->id, n->full, n->template, n->taken, n->image, n->machine_file, n->host, n->ssh_key, n->cloud_init,
 		n->host_address };
 
 	for (size_t k = 0; k < ARRAY_SIZE(all); k++)

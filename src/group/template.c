@@ -30,6 +30,15 @@ static int take_default(struct group_node *n, const char *why, struct error **er
 	return 0;
 }
 
+/* Foreign images that boot by themselves are taken for cloud images: without cloud-init nothing could be done with them at all. */
+static bool understands_cloud_init(const char *image)
+{
+	_cleanup_error_ struct error *e = NULL;
+	_cleanup_image_ struct image *img = image_open(image, &e);
+
+	return img && img->disk && (img->cloud_init || (!img->agent && !img->kernel && !(img->format && !strcmp(img->format, "iso"))));
+}
+
 /* templates/T.yaml is cloud-init user-data. What it asks for is not done to croft's images, which is said once. */
 static int take_cloud_init(struct group *g, struct group_node *n, const char *path, struct error **err)
 {
@@ -38,7 +47,14 @@ static int take_cloud_init(struct group *g, struct group_node *n, const char *pa
 
 	if (!d || take_default(n, why, err) < 0)
 		return -1;
-	text = xasprintf("template %s is cloud-init user-data: %s is taken, the user-data is not applied", n->template, n->image);
+	if (understands_cloud_init(n->image)) {
+		free(n->cloud_init);
+		n->cloud_init = xstrdup(path);
+		free(n->taken);
+		n->taken = xasprintf("image %s (setting image.default) with %s", n->image, path);
+		return 0;
+	}
+	text = xasprintf("template %s is cloud-init user-data: %s is taken, the user-data is not applied: it has no cloud-init", n->template, n->image);
 	if (!strv_has(&g->warnings, text))
 		strv_add(&g->warnings, text);
 	return 0;
@@ -117,6 +133,8 @@ int group_templates(struct group *g, struct error **err)
 			take(n, xstrdup(same->image), xstrdup(same->taken));
 			free(n->machine_file);
 			n->machine_file = xstrdup(same->machine_file);
+			free(n->cloud_init);
+			n->cloud_init = xstrdup(same->cloud_init);
 		}
 	}
 	return 0;
@@ -200,5 +218,7 @@ int group_machine_def(const struct group *g, const struct group_node *n, struct 
 	if (!d->hostname)
 		d->hostname = xstrdup(n->name);
 	set_nics(g, n, d);
+	if (!d->cloud_init && d->image && (n->cloud_init || understands_cloud_init(d->image)))
+		d->cloud_init = xstrdup(n->cloud_init ? n->cloud_init : "on");
 	return d->image ? set_disk(n, d, err) : 0;
 }

@@ -393,6 +393,7 @@ static int make(struct job *job, const struct arch *arch, struct error **err)
 	img->disk_size = job->size;
 	img->firmware = xstrdup("any");
 	img->agent = true;
+	img->cloud_init = job->o->cloud_init;
 	rc = build(job, img, err);
 	if (rc == 0)
 		rc = image_commit(dir, img, job->key, err);

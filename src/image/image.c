@@ -99,6 +99,7 @@ struct image *image_open(const char *name, struct error **err)
 	i->memory = (uint64_t)json_integer_value(json_object_get(j, "memory"));
 	i->firmware = text_of(j, "firmware");
 	i->agent = json_is_true(json_object_get(j, "agent"));
+	i->cloud_init = json_is_true(json_object_get(j, "cloud_init"));
 	i->sha256 = text_of(j, "sha256");
 	i->source = text_of(j, "source");
 	i->created = text_of(j, "created");
@@ -286,6 +287,7 @@ static int write_json(const char *dir, const struct image *img, const char *key,
 		json_object_set_new(j, "memory", json_integer((json_int_t)img->memory));
 	put(j, "firmware", img->firmware, false);
 	json_object_set_new(j, "agent", json_boolean(img->agent));
+	json_object_set_new(j, "cloud_init", json_boolean(img->cloud_init));
 	put(j, "sha256", img->sha256, false);
 	put(j, "source", img->source, false);
 	put(j, "key", key, false);

@@ -22,6 +22,7 @@ struct image {
 	uint64_t disk_size;  /* virtual, bytes */
 	uint64_t memory;     /* bytes below which a machine with it cannot start; 0: not known */
 	char *firmware;      /* bios, uefi, any */
+	bool cloud_init;     /* it asks cloud-init's data source NoCloud */
 	bool agent;          /* carries croft's guest program */
 	char *sha256;        /* over the files, hex */
 	char *source;        /* where it came from, for people */

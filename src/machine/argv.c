@@ -326,6 +326,15 @@ static void add_oem_strings(struct strv *argv, const struct machine_def *d)
 	strv_addf(argv, "type=11,value=croft.hostname=%s", d->hostname);
 }
 
+static void add_seed(struct strv *argv, const struct machine *m)
+{
+	_cleanup_free_ char *path = machine_path(m, "seed.img"), *quoted = qemu_quote(path);
+
+	strv_add(argv, "-drive");
+	strv_addf(argv, "if=none,id=seed,format=raw,readonly=on,file=%s", quoted);
+	add2(argv, "-device", "virtio-blk-pci,drive=seed,serial=cidata");
+}
+
 static int add_all(struct strv *argv, const struct machine *m, const struct qemu *q, const char *accel, struct error **err)
 {
 	const struct machine_def *d = &m->def;
@@ -346,6 +355,8 @@ static int add_all(struct strv *argv, const struct machine *m, const struct qemu
 	for (size_t i = 0; i < d->ndisks; i++)
 		if (add_disk(argv, m, &buses, i, err) < 0)
 			return error_wrap(err, "disk %zu", i);
+	if (d->cloud_init)
+		add_seed(argv, m);
 	for (size_t i = 0; i < d->nnics; i++)
 		if (add_nic(argv, &d->nics[i], i, err) < 0)
 			return -1;

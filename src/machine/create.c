@@ -108,8 +108,9 @@ int machine_check_disks(const struct machine_def *d, struct error **err)
 	return 0;
 }
 
-static int fill(const struct machine_def *d, const char *dir, struct error **err)
+static int fill(const struct machine_def *d, const char *dir, const struct buf *user_data, struct error **err)
 {
+	_cleanup_free_ char *data = path_join(dir, "user-data");
 	_cleanup_free_ char *log = path_join(dir, "log"), *json = path_join(dir, "machine.json"), *first = path_join(dir, "first-run");
 	_cleanup_buf_ struct buf b = BUF_INIT;
 
@@ -127,6 +128,8 @@ static int fill(const struct machine_def *d, const char *dir, struct error **err
 	for (size_t i = 0; i < d->ndisks; i++)
 		if (d->disks[i].eject && file_write(first, "", 0, 0600, err) < 0)
 			return -1;
+	if (user_data->len && file_write(data, user_data->data, user_data->len, 0600, err) < 0)
+		return -1;
 	machine_def_to_json(d, &b);
 	return file_write(json, b.data, b.len, 0600, err);
 }
@@ -156,7 +159,7 @@ static int check_name(const char *name, const char *dir, struct error **err)
 }
 
 /* Built beside its place under a name that nobody takes for a machine, then renamed: it exists wholly or not at all. */
-static int build(const struct machine_def *d, const char *dir, struct error **err)
+static int build(const struct machine_def *d, const char *dir, const struct buf *user_data, struct error **err)
 {
 	_cleanup_free_ char *parent = path_dirname(dir), *temp = NULL, *lock = NULL;
 	_cleanup_close_ int fd = -1;
@@ -172,7 +175,7 @@ static int build(const struct machine_def *d, const char *dir, struct error **er
 	if (mkdir(temp, 0700) < 0)
 		return error_errno(err, errno, "%s: cannot make the folder", temp);
 	fd = file_lock(lock, true, 0, err);
-	if (fd >= 0 && fill(d, temp, err) == 0) {
+	if (fd >= 0 && fill(d, temp, user_data, err) == 0) {
 		rc = file_rename(temp, dir, err);
 		if (rc < 0 && ((*err)->code == ENOTEMPTY || (*err)->code == EEXIST)) {
 			error_clear(err);
@@ -191,6 +194,7 @@ static int build(const struct machine_def *d, const char *dir, struct error **er
 int machine_create(struct machine_def *d, struct error **err)
 {
 	_cleanup_image_ struct image *img = NULL;
+	_cleanup_buf_ struct buf user_data = BUF_INIT;
 	_cleanup_free_ char *dir = NULL;
 
 	if (!d->name)
@@ -207,7 +211,13 @@ int machine_create(struct machine_def *d, struct error **err)
 	}
 	if ((d->host ? machine_real_check(d, err) : machine_def_resolve(d, img, err)) < 0)
 		return -1;
-	if (machine_check_disks(d, err) < 0 || build(d, dir, err) < 0)
+	if (d->cloud_init) {
+		if (machine_seed_check(d->cloud_init, &user_data, err) < 0)
+			return error_wrap(err, "machine %s", d->name);
+		free(d->cloud_init);
+		d->cloud_init = xstrdup("on");
+	}
+	if (machine_check_disks(d, err) < 0 || build(d, dir, &user_data, err) < 0)
 		return error_wrap(err, "machine %s", d->name);
 	return 0;
 }

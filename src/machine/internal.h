@@ -45,6 +45,9 @@ int machine_def_copy(const struct machine_def *from, struct machine_def *to, str
  * (rescue.h; one that nobody works with any more is ended first), and for real computers.
  */
 int machine_lock(const struct machine *m, struct error **err);
+/* seed.c: a file of user-data ("on": none), read and checked; the machine's seed as it is now. */
+int machine_seed_check(const char *path, struct buf *user_data, struct error **err);
+int machine_write_seed(const struct machine *m, struct error **err);
 /* real.c: a definition with a host; connecting; letting go. */
 int machine_real_check(struct machine_def *d, struct error **err);
 int machine_real_start(struct machine *m, bool *already, struct error **err);

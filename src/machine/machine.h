@@ -8,6 +8,7 @@
  *	lock		held while a command changes the machine
  *	nvram.qcow2	UEFI variables; tpm/ the TPM's state; display.password
  *	first-run	there until the run with the CD that is to be ejected has ended well
+ *	user-data	of the user, for cloud-init; seed.img: the drive that it is given by
  *	log/		console.log (bounded), qemu.log (stderr of the last run)
  *	run/		only while it runs: argv, helper.pid, qemu.pid, status, *.sock
  *
@@ -63,6 +64,7 @@ struct machine_def {
 	char *image;	/* NULL: no image (bare disks) */
 	char *host;	/* "[USER@]ADDRESS[:PORT]": a real computer, reached by ssh; the properties of virtual ones mean nothing then. NULL: virtual */
 	char *ssh_key;	/* of a real one: the private key's file, absolute; NULL: ssh-agent and the user's own keys */
+	char *cloud_init; /* "on": the machine gets a seed for cloud-init, with DIR/user-data when there is one; given to machine_create: that file */
 	char *arch;	/* x86_64 */
 	char *type;	/* pc, q35, or a versioned QEMU machine type; default q35 */
 	char *firmware; /* bios (default), uefi, uefi-secure */

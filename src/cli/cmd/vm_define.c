@@ -117,6 +117,7 @@ static int vm_create_run(const struct cmd_args *a, struct error **err)
 	set_text(&d.image, arg_str(a, "image"));
 	if (cmd_define(&d, a, err) < 0)
 		return -1;
+	set_text(&d.cloud_init, arg_str(a, "cloud-init"));
 	set_text(&d.host, arg_str(a, "host"));
 	set_text(&d.ssh_key, arg_str(a, "ssh-key"));
 	/* a machine of bare disks is one that the file describes so */
@@ -129,6 +130,7 @@ static const struct opt create_opts[] = {
 	{ 'i', "image", OPT_STRING, "IMAGE", "Image that it boots from; default tiny (setting image.default)", "image" },
 	{ 'f', "file", OPT_STRING, "FILE", "Machine file (YAML or JSON); options add to it", "file" },
 	DEFINE_OPTS,
+	{ 0, "cloud-init", OPT_STRING, "FILE", "For a cloud image: user-data of cloud-init, or `on` for none; croft makes the seed", "file" },
 	{ 0, "host", OPT_STRING, "[USER@]ADDRESS[:PORT]", "A real computer that is reached by ssh, instead of a virtual one", NULL },
 	{ 0, "ssh-key", OPT_STRING, "FILE", "With --host: private key to log in with; default ssh-agent and ~/.ssh/id_*", "file" },
 	OPT_END,
