@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/loop.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/proc.h"
@@ -223,10 +224,12 @@ static int run_line(const struct app_build *b, const char *line, int log, const 
 	struct proc_opts o = { .argv = argv, .cwd = cwd, .in = PROC_NULL, .out = PROC_FD, .err = PROC_FD, .out_fd = log, .err_fd = log,
 		.die_with_us = true };
 	_cleanup_buf_ struct buf tail = BUF_INIT;
+	uint64_t start = loop_now();
 	int status = 0;
 
 	if (proc_spawn(&o, &p, err) < 0 || proc_wait(&p, -1, &status, err) < 0)
 		return -1;
+	timing_ran(start);
 	if (status == 0)
 		return 0;
 	tail_of(log_path, &tail);

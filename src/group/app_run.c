@@ -65,12 +65,14 @@ void app_note(const struct app *a, struct agent *agent, const char *what, int st
 static int run_line(const struct app *a, const char *line, struct agent *agent, struct lines *o, int *status, struct error **err)
 {
 	struct agent_exec x = AGENT_EXEC_INIT;
+	uint64_t start = loop_now();
 	int rc;
 
 	x.on_output = lines_take;
 	x.arg = o;
 	x.timeout_ms = (int)settings_number("command_timeout");
 	rc = agent_shell_command(agent, line, &x, status, err);
+	timing_ran(start);
 	lines_end(o);
 	return rc;
 }
@@ -253,8 +255,10 @@ int app_wait_ready(const struct app *a, struct agent *agent, struct worker *w, s
 			error_move(err, &e);
 			return error_wrap(err, "app %s: ready", a->name);
 		}
-		if (status == 0)
+		if (status == 0) {
+			timing_ran(start);
 			return 0;
+		}
 		if (ms_since(start) > a->ready_ms) {
 			error_set(err, ERR_TIMEOUT, "app %s is not ready after %d s: %s %s", a->name, a->ready_ms / 1000, kinds[a->ready], a->ready_what);
 			return error_hint(err, "look at its log on the node; ready's timeout may be set in the app's file");

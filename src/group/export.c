@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A group as other programs want to see it. */
-#include "app.h"
+#include "internal.h"
 
 #include "base/cleanup.h"
 #include "base/mem.h"
@@ -142,36 +142,5 @@ int group_inventory(const struct group *g, struct buf *json, struct error **err)
 		buf_adds(json, "]}");
 	}
 	buf_adds(json, "}\n");
-	return 0;
-}
-
-int group_graph(const struct group *g, struct buf *dot, struct error **err)
-{
-	struct app_set s = { 0 };
-	_cleanup_error_ struct error *none = NULL;
-
-	buf_adds(dot, "graph ");
-	json_quote(dot, g->name);
-	buf_addf(dot, " {\n\tnode [shape=box fontname=\"sans-serif\"];\n\t\"net\" [shape=ellipse label=\"%s\"];\n", g->prefix ? g->prefix : "network");
-	for (size_t i = 0; i < g->nnodes; i++)
-		buf_addf(dot, "\t\"%s\" [label=\"%s\\n%s\"];\n\t\"net\" -- \"%s\";\n", g->nodes[i].name, g->nodes[i].name, g->nodes[i].address,
-			g->nodes[i].name);
-	if (g->napps && app_select(g, NULL, NULL, &s, &none) < 0 && none->cls != ERR_NOT_FOUND) {
-		app_set_free(&s);
-		return error_move(err, &none);
-	}
-	for (size_t i = 0; i < s.n; i++) {
-		const struct app *a = s.v[i];
-
-		buf_addf(dot, "\t\"%s/%s\" [shape=component label=\"%s\"];\n\t\"%s\" -- \"%s/%s\";\n", a->n->name, a->name, a->name, a->n->name,
-			a->n->name, a->name);
-		for (size_t d = 0; d < a->depends.len; d++)
-			for (size_t k = 0; k < s.n; k++)
-				if (!strcmp(s.v[k]->name, a->depends.v[d]))
-					buf_addf(dot, "\t\"%s/%s\" -- \"%s/%s\" [dir=forward style=dashed];\n", a->n->name, a->name, s.v[k]->n->name,
-						s.v[k]->name);
-	}
-	app_set_free(&s);
-	buf_adds(dot, "}\n");
 	return 0;
 }

@@ -182,6 +182,12 @@ int group_app_deploy(const struct group *g, const char *node, const struct strv 
 int group_app_do(const struct group *g, const char *node, const struct strv *apps, const char *command, struct error **err);
 /* "APP.COMMAND" with parameters as $1..., streams to ours; the first status that isn't 0 ends it and is *status. */
 int group_app_exec(const struct group *g, const char *what, const char *node, const struct strv *params, int *status, struct error **err);
+/*
+ * How long all takes from begin to end, in seconds, and how much of it is spent in the apps' own commands (on each path the longest of
+ * those that run at the same time), until they are ready included: the rest is croft's.
+ */
+void group_timing_begin(void);
+void group_timing_end(double *all, double *in_commands);
 /* JSON list, appended: what was run on the nodes, from their own records. */
 int group_app_history(const struct group *g, const char *node, struct buf *json, struct error **err);
 
@@ -198,8 +204,9 @@ int group_clog_merge(const char *dir, int fd, struct error **err);
 /* For other programs, appended: ssh_config(5) whose hosts are reached through croft; an inventory for Ansible (JSON). */
 int group_ssh_config(const struct group *g, struct buf *text, struct error **err);
 int group_inventory(const struct group *g, struct buf *json, struct error **err);
-/* The group as a graph in the DOT language: network, nodes, apps and what they depend on. */
+/* The group as a graph in the DOT language: zones, routers, nodes, apps and what they depend on; and as a picture. */
 int group_graph(const struct group *g, struct buf *dot, struct error **err);
+int group_graph_svg(const struct group *g, struct buf *svg, struct error **err);
 
 /*
  * Runs a file of test cases (docs/tests.md): each begins from a snapshot of the whole group and a whole network. Returns 0 also when

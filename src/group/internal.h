@@ -20,6 +20,10 @@ void group_net_json(const struct group *g, struct buf *b);
 /* The interface that a node's NIC is with the kernel engine. */
 void group_tap_name(const struct group_node *n, size_t nic, char ret[16]);
 
+/* timing.c: a command of the users' own has run since then (loop_now); a round of workers, who work at the same time, is over. */
+void timing_ran(uint64_t since);
+void timing_round(void);
+
 /* load.c: one node of the file, or of an older one. */
 int group_read_node(struct group *g, const char *name, const struct node *at, struct group_node *n, struct error **err);
 void group_node_clear(struct group_node *n);

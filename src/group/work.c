@@ -370,7 +370,10 @@ static int run_all(const struct work *all, size_t n, size_t max, const char *wha
 
 int work_run(const struct work *all, size_t n, const char *what, struct error **err)
 {
-	return run_all(all, n, settings_number("jobs"), what, false, err);
+	int rc = run_all(all, n, settings_number("jobs"), what, false, err);
+
+	timing_round();
+	return rc;
 }
 
 int work_run_all(const struct work *all, size_t n, const char *what, struct error **err)

@@ -34,6 +34,11 @@ int cmd_env_check(const struct strv *env, struct error **err);
 
 struct group;
 /* The group that the first word names; its warnings are shown. */
+/* --timing: at the end of the scope of what cmd_timing gave, how long it took and croft's own share are said on stderr. */
+#define TIMING_OPT { 0, "timing", OPT_FLAG, NULL, "At the end say how long it took, and how much of that is croft's own", NULL }
+bool cmd_timing(const struct cmd_args *a);
+void cmd_timing_end(bool *on);
+#define _cleanup_timing_ __attribute__((cleanup(cmd_timing_end), unused))
 struct group *cmd_group_load(const struct cmd_args *a, struct error **err);
 /* group_plan.c: what `up` would do, as a table or JSON. */
 int cmd_group_plan_print(struct group *g, struct error **err);

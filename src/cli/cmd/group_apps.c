@@ -4,6 +4,7 @@
 #include "cli/cmd/cmd.h"
 
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "group/group.h"
 
 #include <jansson.h>
@@ -15,8 +16,27 @@ static const char *node_of(const struct cmd_args *a)
 	return arg_words(a)->len > 1 ? arg_words(a)->v[1] : NULL;
 }
 
+bool cmd_timing(const struct cmd_args *a)
+{
+	if (!arg_flag(a, "timing"))
+		return false;
+	group_timing_begin();
+	return true;
+}
+
+void cmd_timing_end(bool *on)
+{
+	double all, theirs;
+
+	if (!*on)
+		return;
+	group_timing_end(&all, &theirs);
+	log_info("%.2f s in all: %.2f s in commands of apps, %.2f s croft's own", all, theirs, all - theirs);
+}
+
 static int deploy(const struct cmd_args *a, bool update, struct error **err)
 {
+	_cleanup_timing_ bool timing = cmd_timing(a);
 	_cleanup_group_ struct group *g = cmd_group_load(a, err);
 
 	if (!g)
@@ -30,6 +50,7 @@ static int deploy(const struct cmd_args *a, bool update, struct error **err)
 
 static int do_command(const struct cmd_args *a, const char *command, struct error **err)
 {
+	_cleanup_timing_ bool timing = cmd_timing(a);
 	_cleanup_group_ struct group *g = cmd_group_load(a, err);
 
 	return g ? group_app_do(g, node_of(a), arg_list(a, "apps"), command, err) : -1;
@@ -114,10 +135,12 @@ static int history_run(const struct cmd_args *a, struct error **err)
 static const struct opt deploy_opts[] = {
 	{ 'a', "apps", OPT_WORDS, "APP", "Only these apps", NULL },
 	{ 'f', "force", OPT_FLAG, NULL, FORCE_HELP, NULL },
+	TIMING_OPT,
 	OPT_END,
 };
 static const struct opt apps_opts[] = {
 	{ 'a', "apps", OPT_WORDS, "APP", "Only these apps", NULL },
+	TIMING_OPT,
 	OPT_END,
 };
 static const struct opt exec_opts[] = {

@@ -69,7 +69,7 @@ static int inventory_run(const struct cmd_args *a, struct error **err)
 
 static int graph_run(const struct cmd_args *a, struct error **err)
 {
-	return text_of(a, group_graph, err);
+	return text_of(a, arg_flag(a, "svg") ? group_graph_svg : group_graph, err);
 }
 
 static const struct opt clog_opts[] = {
@@ -122,11 +122,17 @@ const struct command cmd_group_inventory = {
 	.max_words = 1,
 	.run = inventory_run,
 };
+static const struct opt graph_opts[] = {
+	{ 's', "svg", OPT_FLAG, NULL, "A picture (SVG) instead", NULL },
+	OPT_END,
+};
 const struct command cmd_group_graph = {
 	.path = "group NAME graph",
-	.summary = "Print the group as a graph in the DOT language",
+	.summary = "Print the group as a graph in the DOT language, or as a picture",
+	.help = "Zones with what their routers lead to, machines with their addresses, apps and what they depend on.",
+	.opts = graph_opts,
 	.min_words = 1,
 	.max_words = 1,
 	.run = graph_run,
-	.examples = "  croft group 2zone_sn graph | dot -Tsvg > 2zone_sn.svg",
+	.examples = "  croft group 2zone_sn graph --svg > 2zone_sn.svg\n  croft group 2zone_sn graph | dot -Tpdf > 2zone_sn.pdf",
 };

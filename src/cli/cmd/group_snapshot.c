@@ -55,6 +55,7 @@ const struct command cmd_group_snapshot = {
 
 static int group_restore_run(const struct cmd_args *a, struct error **err)
 {
+	_cleanup_timing_ bool timing = cmd_timing(a);
 	const struct strv *w = arg_words(a);
 	_cleanup_free_ char *group = group_name_of(w->v[0], err);
 
@@ -69,6 +70,7 @@ static int group_restore_run(const struct cmd_args *a, struct error **err)
 
 static const struct opt restore_opts[] = {
 	{ 0, "disk-only", OPT_FLAG, NULL, "Leave the memory out: machines start from their disks as after a power cut", NULL },
+	TIMING_OPT,
 	OPT_END,
 };
 
