@@ -145,6 +145,8 @@ int group_clean(const char *name, struct error **err)
 	_cleanup_free_ char *net_dir = group_net_dir(name), *dir = group_record_dir(name);
 	_cleanup_strv_ struct strv members = STRV_INIT;
 	_cleanup_close_ int lock = -1;
+	struct op *op;
+	int rc;
 
 	if (members_of(name, &members, err) < 0)
 		return -1;
@@ -155,9 +157,16 @@ int group_clean(const char *name, struct error **err)
 		return -1;
 	/* Again, now that nobody else changes it. */
 	strv_free(&members);
-	if (members_of(name, &members, err) < 0 || for_all(name, &members, 0, remove_one, err) < 0)
+	if (members_of(name, &members, err) < 0)
 		return -1;
-	if (net_stop(net_dir, err) < 0)
-		return error_wrap(err, "group %s: network", name);
-	return remove_rest(name, err) < 0 || ops_forget(name, err) < 0 ? -1 : remove_record(name, err);
+	op = op_begin(name, "clean_vms");
+	for (size_t i = 0; i < members.len; i++)
+		op_member(op, path_basename(members.v[i]), is_running(members.v[i]) ? "running" : "stopped");
+	rc = op_write(op, err) < 0 ? -1 : for_all(name, &members, 0, remove_one, err);
+	if (rc == 0 && net_stop(net_dir, err) < 0)
+		rc = error_wrap(err, "group %s: network", name);
+	/* The record goes after the journal: while there is the one, the other is looked at. */
+	if (rc == 0)
+		rc = remove_rest(name, err) < 0 || ops_forget(name, err) < 0 ? -1 : remove_record(name, err);
+	return op_end(op, rc, err);
 }

@@ -158,6 +158,10 @@ static int undo(const struct op *o, struct error **err)
 		error_set(err, ERR_STATE, "group %s: uninstall cannot be taken back: what it removed is gone", o->group);
 		return error_hint(err, "the same command completes it; `croft group %s install` installs anew", o->group);
 	}
+	if (!strcmp(o->verb, "clean_vms")) {
+		error_set(err, ERR_STATE, "group %s: clean_vms cannot be taken back: machines that it removed are gone", o->group);
+		return error_hint(err, "the same command completes it; `croft group %s up` makes them anew", o->group);
+	}
 	if (group_load(o->group, &g, err) < 0)
 		return -1;
 	if (!strcmp(o->verb, "down"))

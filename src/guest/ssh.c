@@ -177,7 +177,7 @@ static int log_in(struct ssh_client *c, const struct ssh_opts *o, struct error *
 	if (rc)
 		return rc < 0 ? -1 : 0;
 	error_set(err, ERR_FAILED, "%s@%s port %u: the login is refused (tried: %s%s%s)", c->user, c->host, c->port,
-		o->key_text || o->key_file ? "key " : "", o->agent ? "agent " : "", o->password ? "password" : "none");
+		o->key_text || o->key_file ? "key " : "", o->agent ? "agent " : "", o->password ? "password" : o->own_keys ? "~/.ssh/id_*" : "none");
 	return -1;
 }
 
