@@ -137,10 +137,11 @@ static int fill(const struct cloning *c, struct error **err)
 {
 	_cleanup_free_ char *log = machine_path(&c->copy, "log"), *json = machine_path(&c->copy, "machine.json");
 	_cleanup_free_ char *tpm = machine_path(c->m, "tpm"), *tpm_to = machine_path(&c->copy, "tpm");
+	_cleanup_free_ char *user = machine_path(c->m, "user-data"), *user_to = machine_path(&c->copy, "user-data");
 	_cleanup_buf_ struct buf b = BUF_INIT;
 
 	if (file_remove_tree(c->copy.dir, err) < 0 || file_mkdirs(log, 0700, err) < 0 || clone_disks(c, err) < 0 ||
-		snap_copy_dir(tpm, tpm_to, err) < 0)
+		snap_copy_dir(tpm, tpm_to, err) < 0 || (file_exists(user) && file_copy(user, user_to, 0600, err) < 0))
 		return -1;
 	machine_def_to_json(&c->copy.def, &b);
 	if (c->o->same && c->s && carry_snapshot(c, &b, err) < 0)
