@@ -12,6 +12,7 @@
 #include "qemu/qemu.h"
 #include "store/store.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -110,13 +111,47 @@ static int copy_tree(const char *from, const char *to, struct error **err)
 	return status ? error_set(err, ERR_FAILED, "%s: %s", from, buf_str(&said)) : 0;
 }
 
+/* What has not ended well of the group's operations. */
+static int unfinished(const struct making *x, const char *dir, struct error **err)
+{
+	_cleanup_free_ char *ops = path_data("ops"), *mine = xasprintf("%s.", x->g->name);
+	_cleanup_closedir_ DIR *d = opendir(ops);
+
+	for (struct dirent *e; d && (e = readdir(d));) {
+		_cleanup_free_ char *path = path_join(ops, e->d_name);
+
+		if (!strncmp(e->d_name, mine, strlen(mine)) && !strchr(e->d_name, '~') && copy_into(path, dir, e->d_name, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* What was done: the nodes' records of their apps, which of the file's commands have run, operations that are not over. */
+static int journal(const struct making *x, const char *extra_dir, struct error **err)
+{
+	_cleanup_free_ char *dir = path_join(extra_dir, "journal"), *history = path_join(dir, "history.json"), *machines = path_data("machines");
+	_cleanup_buf_ struct buf b = BUF_INIT;
+
+	if (file_mkdirs(dir, 0700, err) < 0 || group_app_history(x->g, NULL, &b, err) < 0 ||
+		file_write(history, b.data, b.len, 0600, err) < 0 || unfinished(x, dir, err) < 0)
+		return -1;
+	for (size_t i = 0; i < x->g->nnodes; i++) {
+		_cleanup_free_ char *from = xasprintf("%s/%s/commands", machines, x->g->nodes[i].full),
+				    *name = xasprintf("%s.commands", x->g->nodes[i].name);
+
+		if (file_exists(from) && copy_into(from, dir, name, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int extra(const struct making *x, struct error **err)
 {
 	_cleanup_free_ char *dir = path_join(x->dir, "extra"), *logs = path_join(dir, "logs"), *net = group_net_dir(x->g->name),
 			    *netlog = path_join(net, "net.log");
 	_cleanup_error_ struct error *e = NULL;
 
-	if (file_mkdirs(dir, 0700, err) < 0 || consoles(x, dir, err) < 0)
+	if (file_mkdirs(dir, 0700, err) < 0 || consoles(x, dir, err) < 0 || journal(x, dir, err) < 0)
 		return -1;
 	if (file_exists(netlog) && copy_into(netlog, dir, "net.log", err) < 0)
 		return -1;
