@@ -231,6 +231,8 @@ struct backup_task *backup_begin(struct machine *m, struct store *s, const struc
 	snap_drives_of(m, &t->drives);
 	if (t->lock < 0 || snap_recover_locked(m, err) < 0)
 		;
+	else if (t->drives.missing.len)
+		error_set(err, ERR_NOT_FOUND, "%s", t->drives.missing.v[0]);
 	else if (t->drives.impossible.len)
 		error_set(err, ERR_STATE, "%s: only qcow2 can be backed up", t->drives.impossible.v[0]);
 	else if (choose_name(t, err) == 0 && begin(t, err) == 0)

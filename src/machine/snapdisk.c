@@ -35,6 +35,15 @@ static bool is_written(const struct machine_disk *d)
 	return !d->readonly && (!d->media || strcmp(d->media, "cdrom"));
 }
 
+/* A CD has no file of its own, and neither has a drive without a medium. */
+static bool has_file(const struct machine_disk *d)
+{
+	_cleanup_error_ struct error *none = NULL;
+	_cleanup_image_ struct image *img = d->image && !d->path ? image_open(d->image, &none) : NULL;
+
+	return d->path || d->size || (d->image && !(img && machine_disk_is_cdrom(img)));
+}
+
 void snap_drives_of(const struct machine *m, struct snap_drives *ret)
 {
 	_cleanup_free_ char *nvram = machine_nvram_path(m);
@@ -43,9 +52,13 @@ void snap_drives_of(const struct machine *m, struct snap_drives *ret)
 		const struct machine_disk *d = &m->def.disks[i];
 		_cleanup_free_ char *path = machine_disk_path(m, i), *node = xasprintf("disk%zu", i);
 
-		/* A CD has no file of its own. */
-		if (!is_written(d) || !file_exists(path))
+		if (!is_written(d))
 			continue;
+		if (!file_exists(path)) {
+			if (has_file(d))
+				strv_addf(&ret->missing, "disk %zu: %s is not there", i, path);
+			continue;
+		}
 		if (d->snapshot)
 			strv_addf(&ret->left_out, "disk %zu", i);
 		else if (d->path && d->format && strcmp(d->format, "qcow2"))
@@ -66,6 +79,7 @@ void snap_drives_clear(struct snap_drives *d)
 	free(d->v);
 	strv_free(&d->left_out);
 	strv_free(&d->impossible);
+	strv_free(&d->missing);
 	*d = (struct snap_drives){ 0 };
 }
 

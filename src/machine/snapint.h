@@ -20,6 +20,7 @@ struct snap_drives {
 	size_t len;
 	struct strv left_out;	/* "disk 1", whose writes are thrown away anyway */
 	struct strv impossible; /* "disk 1 (/x/y.raw) is raw" */
+	struct strv missing;	/* "disk 1: /x/y.qcow2 is not there" */
 };
 void snap_drives_of(const struct machine *m, struct snap_drives *ret);
 void snap_drives_clear(struct snap_drives *d);

@@ -144,6 +144,10 @@ struct snapshot_task *snapshot_begin(struct machine *m, const struct snapshot_op
 	if (t->lock < 0 || snap_recover_locked(m, err) < 0)
 		goto fail;
 	snap_drives_of(m, &t->drives);
+	if (t->drives.missing.len) {
+		error_set(err, ERR_NOT_FOUND, "%s", t->drives.missing.v[0]);
+		goto fail;
+	}
 	t->s->parent = snapshot_current(m);
 	for (size_t i = 0; i < t->drives.len; i++)
 		strv_add(&t->s->nodes, t->drives.v[i].node);
