@@ -28,8 +28,8 @@ while [ "${#ports[@]}" -lt 3 ]; do
 	(exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || ports+=("$port")
 done
 jq -n --argjson p "$(printf '%s\n' "${ports[@]}" | jq -s .)" '{ nodes: ([range(3)] | map({ key: "n\(.)", value: { vm_template: "rescue",
-	vm_params: { cpu: 1, memory: "2560M" }, apps: { app: {} } } }) | from_entries), forwards: ([range(3)] | map("tcp:127.0.0.1:\($p[.])-n\(.):22")) }' >dev_configs/lab.json
-jq -n '{ name: "app", source: "dist", target: "/app", source_bin: "dist", target_bin: "/app", commands: { install: "true", update: "true" } }' >dev_configs/apps/app.json
+	vm_params: { cpu: 1, memory: "2560M" }, apps: { payload: {} } } }) | from_entries), forwards: ([range(3)] | map("tcp:127.0.0.1:\($p[.])-n\(.):22")) }' >dev_configs/lab.json
+jq -n '{ name: "payload", source: "dist", target: "/app", source_bin: "dist", target_bin: "/app", commands: { install: "true", update: "true" } }' >dev_configs/apps/payload.json
 for ((i = 0; i < files; i++)); do head -c 20000000 /dev/urandom >"dist/bin$i"; done
 ssh-keygen -q -t ed25519 -N '' -f key
 "$croft" group lab create_vms >"$work/out" 2>&1 </dev/null || fail "create_vms: $(tail -n 5 "$work/out")"
