@@ -28,7 +28,7 @@ while [ "${#ports[@]}" -lt 3 ]; do
 	(exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || ports+=("$port")
 done
 jq -n --argjson p "$(printf '%s\n' "${ports[@]}" | jq -s .)" '{ nodes: ([range(3)] | map({ key: "n\(.)", value: { vm_template: "rescue",
-	vm_params: { cpu: 1, memory: "2560M" }, apps: { payload: {} } } }) | from_entries), forwards: ([range(3)] | map("tcp:127.0.0.1:\($p[.])-n\(.):22")) }' >dev_configs/lab.json
+	vm_params: { cpu: 1, memory: "3584M" }, apps: { payload: {} } } }) | from_entries), forwards: ([range(3)] | map("tcp:127.0.0.1:\($p[.])-n\(.):22")) }' >dev_configs/lab.json
 jq -n '{ name: "payload", source: "dist", target: "/app", source_bin: "dist", target_bin: "/app", commands: { install: "true", update: "true" } }' >dev_configs/apps/payload.json
 for ((i = 0; i < files; i++)); do head -c 20000000 /dev/urandom >"dist/bin$i"; done
 ssh-keygen -q -t ed25519 -N '' -f key
@@ -43,6 +43,8 @@ done
 peer_to() {
 	rsync -a -e "ssh -i $work/key -p ${ports[$1]} -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o BatchMode=yes -o LogLevel=ERROR" "$work/dist/" root@127.0.0.1:/peer/
 }
+# The first of each kind knows nothing of the other side.
+"$croft" group lab update >"$work/out" 2>&1 </dev/null || fail "update: $(tail -n 5 "$work/out")"
 peer_to 0 >"$work/out" 2>&1 || fail "rsync: $(tail -n 3 "$work/out")"
 
 took() {
