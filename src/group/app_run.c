@@ -123,11 +123,18 @@ static void on_progress(void *arg, uint64_t done, uint64_t total)
 	worker_state(m->w, "%s: %" PRIu64 " MiB sent", m->name, done >> 20);
 }
 
+/* The file of what this app's node has of it (agent_sync); its folder is made. New. */
+static char *memory_file(const struct app *a, bool bin, struct error **err)
+{
+	_cleanup_free_ char *dir = xasprintf("%s/apps/%s", a->g->record, a->n->name);
+
+	return file_mkdirs(dir, 0700, err) < 0 ? NULL : xasprintf("%s/%s.%s", dir, a->name, bin ? "bin" : "source");
+}
+
 int app_push(const struct app *a, bool bin, bool force, struct agent *agent, struct worker *w, bool *changed, struct error **err)
 {
 	const char *from = bin ? a->source_bin : a->source, *to = bin ? a->target_bin : a->target;
-	_cleanup_free_ char *dir = xasprintf("%s/apps/%s", a->g->record, a->n->name),
-			    *memory_path = xasprintf("%s/%s.%s", dir, a->name, bin ? "bin" : "source");
+	_cleanup_free_ char *memory_path = NULL;
 	_cleanup_buf_ struct buf memory = BUF_INIT, before = BUF_INIT;
 	struct moving m = { .w = w, .name = a->name };
 	struct agent_sync s = { .owner = a->owner, .delete = a->delete && !bin, .keep = (const char *const *)a->keep.v, .memory = &memory, .keep_old = true,
@@ -139,7 +146,8 @@ int app_push(const struct app *a, bool bin, bool force, struct agent *agent, str
 	if (!from || !to)
 		return error_set(err, ERR_USAGE, "app %s: it has %s but no %s", a->name, from ? (bin ? "source_bin" : "source") : (bin ? "target_bin" : "target"),
 			from ? (bin ? "target_bin" : "target") : (bin ? "source_bin" : "source"));
-	if (file_mkdirs(dir, 0700, err) < 0 || (!force && file_exists(memory_path) && file_read(memory_path, MEMORY_MAX, &memory, err) < 0))
+	memory_path = memory_file(a, bin, err);
+	if (!memory_path || (!force && file_exists(memory_path) && file_read(memory_path, MEMORY_MAX, &memory, err) < 0))
 		return -1;
 	buf_add(&before, memory.data, memory.len);
 	worker_state(w, "%s: comparing", a->name);
@@ -158,8 +166,18 @@ int app_push(const struct app *a, bool bin, bool force, struct agent *agent, str
 int app_push_done(const struct app *a, bool bin, struct agent *agent, struct error **err)
 {
 	const char *from = bin ? a->source_bin : a->source, *to = bin ? a->target_bin : a->target;
+	_cleanup_free_ char *path = NULL;
+	_cleanup_buf_ struct buf memory = BUF_INIT, before = BUF_INIT;
 
-	return from && to ? agent_sync_done(agent, from, to, err) : 0;
+	if (!from || !to)
+		return 0;
+	path = memory_file(a, bin, err);
+	if (!path || (file_exists(path) && file_read(path, MEMORY_MAX, &memory, err) < 0))
+		return -1;
+	buf_add(&before, memory.data, memory.len);
+	if (agent_sync_done(agent, from, to, &memory, err) < 0)
+		return -1;
+	return before.len == memory.len && !memcmp(buf_str(&before), buf_str(&memory), memory.len) ? 0 : file_write(path, memory.data, memory.len, 0600, err);
 }
 
 int app_take_back(const struct app *a, bool bin, struct agent *agent, struct error **err)

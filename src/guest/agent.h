@@ -90,10 +90,10 @@ struct agent_sync {
 int agent_sync(struct agent *a, const char *src, const char *dst, struct agent_sync *o, struct error **err);
 /*
  * After a sync with keep_old: what was there before takes its place again, or goes for good. back: 1, or 0 when nothing was kept
- * (nothing was replaced, or the folder could not be exchanged).
+ * (nothing was replaced, or the folder could not be exchanged). done: memory (or NULL) is brought up to date.
  */
 int agent_sync_back(struct agent *a, const char *src, const char *dst, struct error **err);
-int agent_sync_done(struct agent *a, const char *src, const char *dst, struct error **err);
+int agent_sync_done(struct agent *a, const char *src, const char *dst, struct buf *memory, struct error **err);
 
 /* Facts of the guest as a JSON object: version, hostname, kernel, os, boot id, interfaces with addresses, uptime. New string. */
 char *agent_facts(struct agent *a, int timeout_ms, struct error **err);

@@ -478,11 +478,55 @@ int agent_sync_back(struct agent *a, const char *src, const char *dst, struct er
 	return rc < 0 ? -1 : rc == 0;
 }
 
-int agent_sync_done(struct agent *a, const char *src, const char *dst, struct error **err)
+/* "MODE UID GID SIZE MTIME CTIME INO": are they the same but for CTIME, which another name of the file that went has changed? */
+static bool same_but_ctime(const char *a, const char *b)
+{
+	for (int field = 0; field < 8; field++) {
+		size_t n = strcspn(a, " "), m = strcspn(b, " ");
+
+		if (field != 6 && (n != m || strncmp(a, b, n)))
+			return false;
+		a += n + (a[n] == ' ');
+		b += m + (b[m] == ' ');
+	}
+	return !*a && !*b;
+}
+
+/* What stayed in its place had a second name in the old folder: with that one gone its state is another, its contents are not. */
+static int remember_again(struct agent *a, const char *dst, struct buf *memory, struct error **err)
+{
+	struct agent_sync o = { .memory = memory };
+	struct sync s = { .o = &o };
+	_cleanup_buf_ struct buf now = BUF_INIT;
+	int rc;
+
+	read_memory(&s);
+	rc = list_guest(&s, a, dst, NULL, err);
+	MAP_FOR(&s.memory, it)
+	{
+		const char *known = it->value, *guest = strrchr(known, '|');
+		const struct entry *there = map_get(&s.there, it->key);
+		bool moved = guest && there && same_but_ctime(guest + 1, there->facts);
+
+		buf_addf(&now, "%.*s%s\t%s", moved ? (int)(guest + 1 - known) : (int)strlen(known), known, moved ? there->facts : "", it->key);
+		buf_addc(&now, '\0');
+	}
+	if (rc == 0) {
+		buf_clear(memory);
+		buf_add(memory, now.data, now.len);
+	}
+	sync_clear(&s);
+	return rc;
+}
+
+int agent_sync_done(struct agent *a, const char *src, const char *dst, struct buf *memory, struct error **err)
 {
 	_cleanup_free_ char *path = NULL, *old = NULL;
+	int rc = places(a, src, dst, &path, &old, err);
 
-	if (places(a, src, dst, &path, &old, err) < 0)
-		return -1;
-	return guest_verb(a, (const char *const[]){ "rm", "-rf", old, NULL }, err) < 0 ? -1 : 0;
+	if (rc == 0)
+		rc = guest_verb(a, (const char *const[]){ "sh", "-c", "[ -e \"$0\" ] || exit 3; rm -rf \"$0\"", old, NULL }, err);
+	if (rc)
+		return rc < 0 ? -1 : 0; /* 3: nothing was kept */
+	return memory && memory->len ? remember_again(a, path, memory, err) : 0;
 }

@@ -192,6 +192,27 @@ static void a_single_file(void **state)
 	assert_true(file_exists(inside));
 }
 
+/* With the old folder gone, what has stayed is known still; and is sent when somebody has written to it. */
+static void the_old_one_goes(void **state)
+{
+	struct fixture *f = *state;
+	struct agent_sync o = { .memory = &f->memory, .keep_old = true };
+	struct error *e = NULL;
+
+	sh(f, "echo 1 >$S/stays; echo 2 >$S/changes");
+	sync_now(f, false, NULL);
+	sh(f, "echo 33 >$S/changes");
+	assert_ok(agent_sync(f->a, f->src, f->dst, &o, &e), e);
+	assert_int_equal(o.sent, 1);
+	sh(f, "sleep 0.05"); /* the kernel's clock for times of files goes in steps */
+	assert_ok(agent_sync_done(f->a, f->src, f->dst, &f->memory, &e), e);
+	sh(f, "[ $(ls -A $(dirname $D)) = dst ]");
+	assert_int_equal(sync_now(f, false, NULL), 0);
+	sh(f, "echo 4 >$D/stays");
+	assert_int_equal(sync_now(f, false, NULL), 1);
+	sh(f, "grep -q 1 $D/stays");
+}
+
 static void errors(void **state)
 {
 	struct fixture *f = *state;
@@ -210,7 +231,7 @@ int main(void)
 	const struct CMUnitTest tests[] = { cmocka_unit_test(only_changes_are_sent), cmocka_unit_test(equal_size_and_time),
 		cmocka_unit_test(what_only_the_target_has), cmocka_unit_test(open_files_stay), cmocka_unit_test(somebody_stands_in_it),
 		cmocka_unit_test(kinds_may_change),
-		cmocka_unit_test(a_single_file), cmocka_unit_test(errors) };
+		cmocka_unit_test(a_single_file), cmocka_unit_test(the_old_one_goes), cmocka_unit_test(errors) };
 
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
