@@ -108,11 +108,13 @@ static int lost_patience(const struct machine *m, struct progress_seen *p, pid_t
 	return 0;
 }
 
-static int ended(const struct machine *m, struct error **err)
+static int ended(const struct machine *m, struct progress_seen *p, struct error **err)
 {
 	_cleanup_free_ char *how = NULL;
 
 	machine_wait_end(m, 2000);
+	if (panicked(m, p)) /* QEMU ends where the guest reboots after it */
+		return error_set(err, ERR_FAILED, "machine %s: the guest's kernel panicked", m->name);
 	how = machine_last_end(m);
 	return error_set(err, ERR_STATE, "machine %s: it ended while it was waited for: QEMU %s", m->name, how ? how : "was not started");
 }
@@ -125,7 +127,7 @@ static int look(struct machine *m, struct progress_seen *p, uint64_t end, int ti
 	if (machine_state(m) == MACHINE_RUNNING)
 		return 1;
 	if (!machine_qemu(m, &id))
-		return ended(m, err);
+		return ended(m, p, err);
 	if (end && loop_now() >= end)
 		return error_set(err, ERR_TIMEOUT, "machine %s: its guest program has not answered in %d ms", m->name, timeout_ms);
 	return end ? 0 : lost_patience(m, p, id.pid, err);
