@@ -64,6 +64,8 @@ bool machine_helper(const struct machine *m, struct proc_id *id);
 int machine_ensure_helper(const struct machine *m, struct error **err);
 /* Starts croft-machine and waits until QEMU runs under it. */
 int machine_spawn_helper(const struct machine *m, bool adopt, struct error **err);
+/* Makes run/ and log/, and removes what a run that nobody saw the end of left behind; the log of why stays. */
+int machine_clean_run(const struct machine *m, struct error **err);
 /* Waits until QEMU and its helper have ended. 1: they have; 0: time is over. */
 int machine_wait_end(const struct machine *m, int timeout_ms);
 /* renew.c: the machine in dir is made from another one; the identity that its system keeps in files is to be made anew. was: that one's host name. */

@@ -147,9 +147,8 @@ static int connect_now(const struct machine *m, struct error **err)
 
 int machine_real_start(struct machine *m, bool *already, struct error **err)
 {
-	static const char *const stale[] = { "run/qemu.pid", "run/helper.pid", "run/ready", "run/killed", "run/status", "run/agent.sock" };
 	_cleanup_close_ int lock = machine_lock_alone(m, err);
-	_cleanup_free_ char *run = machine_path(m, "run"), *log = machine_path(m, "log");
+	_cleanup_free_ char *sock = machine_path(m, "run/agent.sock");
 	struct proc_id id;
 
 	if (lock < 0)
@@ -159,14 +158,8 @@ int machine_real_start(struct machine *m, bool *already, struct error **err)
 			*already = true;
 		return 0;
 	}
-	if (file_mkdirs(run, 0700, err) < 0 || file_mkdirs(log, 0700, err) < 0)
+	if (machine_clean_run(m, err) < 0 || file_unlink(sock, err) < 0)
 		return -1;
-	for (size_t i = 0; i < ARRAY_SIZE(stale); i++) {
-		_cleanup_free_ char *path = machine_path(m, stale[i]);
-
-		if (file_unlink(path, err) < 0)
-			return -1;
-	}
 	return connect_now(m, err) < 0 ? error_wrap(err, "machine %s", m->name) : 0;
 }
 

@@ -130,8 +130,7 @@ static int settle_first_run(const struct machine *m, struct error **err)
 	return file_write(mark, "started", 7, 0600, err);
 }
 
-/* What a run that nobody saw the end of left behind; the log of why stays. */
-static int clean_run(const struct machine *m, struct error **err)
+int machine_clean_run(const struct machine *m, struct error **err)
 {
 	static const char *const stale[] = { "run/qemu.pid", "run/helper.pid", "run/ready", "run/paused", "run/killed", "run/status",
 		"run/cwd" };
@@ -228,7 +227,7 @@ int machine_start_locked(struct machine *m, const struct machine_start_opts *o, 
 	/* A helper that is still tidying up after the last run is done in a moment. */
 	machine_wait_end(m, 5000);
 	machine_kill_unseen(m);
-	if (settle_first_run(m, err) < 0 || clean_run(m, err) < 0 || machine_check_host(m, err) < 0 || machine_check_ports(&m->def, err) < 0 || make_snaps(m, err) < 0 || machine_write_seed(m, err) < 0 ||
+	if (settle_first_run(m, err) < 0 || machine_clean_run(m, err) < 0 || machine_check_host(m, err) < 0 || machine_check_ports(&m->def, err) < 0 || make_snaps(m, err) < 0 || machine_write_seed(m, err) < 0 ||
 		write_argv(m, o, err) < 0 || (o && o->paused && mark_paused(m, err) < 0) ||
 		machine_spawn_helper(m, false, err) < 0)
 		return error_wrap(err, "machine %s", m->name);
