@@ -46,6 +46,7 @@ struct group_zone {
 	struct group_nat nat;
 	char *prefix, *gateway; /* "10.1.2.0/24", "10.1.2.1" */
 	uint32_t net;		/* 0x0a010200 */
+	unsigned bits;		/* 24 */
 	bool v6;		/* IPv6 too; prefix6 is computed or given */
 	char *prefix6;		/* "fd..::/64" */
 	uint64_t mtu;		/* 0: 1500 */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Addresses. They are computed from names alone: a zone's 10.X.Y.0/24 from the group's and the zone's, .10 and above from the node's, the
- * next free one when two meet, in the order of sorted names. What was computed once is kept in the record, so that a node added later moves nobody.
+ * next free one when two meet, in the order of sorted names. A zone of more than 240 members gets a larger network, a /23, a /22 and so on.
+ * What was computed once is kept in the record, so that a node added later moves nobody.
  */
 #include "base/cleanup.h"
 #include "base/file.h"
@@ -17,7 +18,19 @@
 #include <sys/stat.h>
 
 #define FIRST 10
-#define USABLE 240
+#define RESERVED 16 /* of each network: those below FIRST, and six at the end */
+#define BITS_MIN 16
+#define BITS_MAX 24
+
+static uint32_t zone_mask(const struct group_zone *z)
+{
+	return 0xffffffffu << (32 - z->bits);
+}
+
+static uint32_t usable(unsigned bits)
+{
+	return (1u << (32 - bits)) - RESERVED;
+}
 
 char *group_record_dir(const char *name)
 {
@@ -86,23 +99,29 @@ static char *address_text(uint32_t a)
 	return xasprintf("%u.%u.%u.%u", a >> 24, a >> 16 & 255, a >> 8 & 255, a & 255);
 }
 
-static bool prefix_taken(const struct group *g, uint32_t net)
+/* The zone whose network has addresses in common with this one; or NULL. */
+static const struct group_zone *prefix_taken(const struct group *g, uint32_t net, unsigned bits)
 {
-	for (size_t i = 0; i < g->nzones; i++)
-		if (g->zones[i].net == net)
-			return true;
-	return false;
+	for (size_t i = 0; i < g->nzones; i++) {
+		const struct group_zone *z = &g->zones[i];
+		uint32_t common = z->net ? 0xffffffffu << (32 - (bits < z->bits ? bits : z->bits)) : 0;
+
+		if (z->net && (z->net & common) == (net & common))
+			return z;
+	}
+	return NULL;
 }
 
-static int claim_prefix(struct group *g, struct group_zone *z, uint32_t net, const struct node *at, struct error **err)
+static int claim_prefix(struct group *g, struct group_zone *z, uint32_t net, unsigned bits, const struct node *at, struct error **err)
 {
 	_cleanup_free_ char *plain = address_text(net);
+	const struct group_zone *other = prefix_taken(g, net, bits);
 
-	for (size_t i = 0; i < g->nzones; i++)
-		if (g->zones[i].net == net)
-			return node_error(at, err, "zone %s: zone %s has the network %s/24 already", z->name, g->zones[i].name, plain);
+	if (other)
+		return node_error(at, err, "zone %s: zone %s has the network %s already", z->name, other->name, other->prefix);
 	z->net = net;
-	z->prefix = xasprintf("%s/24", plain);
+	z->bits = bits;
+	z->prefix = xasprintf("%s/%u", plain, bits);
 	z->gateway = address_text(net | 1);
 	return 0;
 }
@@ -114,36 +133,53 @@ static int given_prefix(struct group *g, size_t i, const struct node *record, st
 	static const char *const known[] = { "prefix", NULL };
 	const struct node *at = node_get(z->at, "prefix"), *kept = node_get(node_get(record, "zones"), z->name);
 	struct node *n = NULL;
-	unsigned bits;
-	uint32_t net;
+	unsigned bits = BITS_MAX;
+	uint32_t net = 0;
 
 	if (node_map(doc_root(g->doc), "network", &n, err) < 0 || (n && node_known(n, "network", known, err) < 0))
 		return -1;
 	if (!i && !at)
 		at = node_get(n, "prefix");
-	if (at && parse_prefix("prefix", at->text ? at->text : "", 24, 24, &net, &bits, err) < 0)
+	if (at && parse_prefix("prefix", at->text ? at->text : "", BITS_MIN, BITS_MAX, &net, &bits, err) < 0)
 		return error_wrap(err, "%s:%d:%d", doc_name(g->doc), at->line, at->col);
 	if (!kept && !i && !node_get(record, "zones"))
 		kept = node_get(record, "prefix");
-	if (kept && parse_prefix(doc_name(record->doc), kept->text ? kept->text : "", 24, 24, &net, &bits, err) < 0)
+	if (kept && parse_prefix(doc_name(record->doc), kept->text ? kept->text : "", BITS_MIN, BITS_MAX, &net, &bits, err) < 0)
 		return -1;
-	return at || kept ? claim_prefix(g, z, net, kept ? kept : at, err) : 0;
+	return at || kept ? claim_prefix(g, z, net, bits, kept ? kept : at, err) : 0;
+}
+
+/* Machines and routers in the zone. */
+static size_t members(const struct group *g, const struct group_zone *z)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < g->nnodes; i++)
+		for (size_t k = 0; k < g->nodes[i].nnics; k++)
+			n += &g->zones[g->nodes[i].nics[k].zone] == z;
+	for (size_t i = 0; i < g->nzones; i++)
+		n += g->zones[i].to && !strcmp(g->zones[i].to, z->name);
+	return n;
 }
 
 /* The first zone's comes from the group's name alone, as it was before there were others. */
 static int computed_prefix(struct group *g, struct group_zone *z, struct error **err)
 {
 	_cleanup_free_ char *name = z == g->zones ? xstrdup(g->name) : xasprintf("%s/%s", g->name, z->name);
-	uint32_t base, mask, net;
-	unsigned bits;
+	uint32_t base, mask, net, size;
+	unsigned whole, bits = BITS_MAX;
+	size_t n = members(g, z);
 
-	if (parse_prefix("setting net.prefix", settings_get("net.prefix"), 8, 16, &base, &bits, err) < 0)
+	if (parse_prefix("setting net.prefix", settings_get("net.prefix"), 8, 16, &base, &whole, err) < 0)
 		return -1;
-	mask = 0xffffffffu >> bits;
-	net = base | (digest("prefix", name) & mask & ~255u);
-	while (prefix_taken(g, net))
-		net = base | ((net + 256) & mask);
-	return claim_prefix(g, z, net, NULL, err);
+	mask = 0xffffffffu >> whole;
+	while (bits > BITS_MIN && n > usable(bits))
+		bits--;
+	size = 1u << (32 - bits);
+	net = base | (digest("prefix", name) & mask & ~(size - 1));
+	for (uint32_t left = (mask + 1) / size; left && prefix_taken(g, net, bits); left--)
+		net = base | ((net + size) & mask);
+	return claim_prefix(g, z, net, bits, NULL, err);
 }
 
 /* In the order of names, so that the order in the file is no matter. */
@@ -238,9 +274,9 @@ static int claim(struct seats *s, struct seat *seat, uint32_t a, const struct no
 	_cleanup_free_ char *text = address_text(a);
 	const struct seat *other = holder(s, seat, text);
 
-	if ((a & ~255u) != z->net || (a & 255) < 2 || (a & 255) == 255)
-		return node_error(at, err, "%s: %s is not in the group's network %s, or not free for nodes there (.2 to .254)", seat->key, text,
-			z->prefix);
+	if ((a & zone_mask(z)) != z->net || (a & ~zone_mask(z)) < 2 || !(~a & ~zone_mask(z)))
+		return node_error(at, err, "%s: %s is not in the group's network %s, or not free for nodes there (its first two and its last are not)",
+			seat->key, text, z->prefix);
 	if (other)
 		return node_error(at, err, "%s: %s has the address %s already", seat->key, other->key, text);
 	*seat->address = STEAL(text);
@@ -259,7 +295,7 @@ static int claim_given(struct seats *s, const struct node *record, struct error 
 		if (!at->text || inet_pton(AF_INET, at->text, &a) != 1)
 			return node_error(at, err, "ip: '%s' is not an IPv4 address", at->text ? at->text : node_type_name(at->type));
 		/* It has moved to another zone since; or the file gives another node the address of one that is gone. */
-		if (record && ((ntohl(a.s_addr) & ~255u) != s->g->zones[seat->zone].net || (seat->gone && holder(s, seat, at->text))))
+		if (record && ((ntohl(a.s_addr) & zone_mask(&s->g->zones[seat->zone])) != s->g->zones[seat->zone].net || (seat->gone && holder(s, seat, at->text))))
 			continue;
 		if (claim(s, seat, ntohl(a.s_addr), at, err) < 0)
 			return -1;
@@ -275,42 +311,61 @@ static int by_key(const void *a, const void *b)
 	return rx != ry ? rx - ry : strcmp(x->key, y->key);
 }
 
+/* Which places of each zone's network are taken; as many maps as zones, the caller's. */
+static bool **taken_places(const struct seats *s)
+{
+	bool **taken = xcalloc(s->g->nzones + 1, sizeof(*taken));
+	struct in_addr a;
+
+	for (size_t i = 0; i < s->g->nzones; i++)
+		taken[i] = xcalloc(1u << (32 - s->g->zones[i].bits), sizeof(bool));
+	for (size_t i = 0; i < s->n; i++)
+		if (*s->v[i].address && inet_pton(AF_INET, *s->v[i].address, &a) == 1)
+			taken[s->v[i].zone][ntohl(a.s_addr) & ~zone_mask(&s->g->zones[s->v[i].zone])] = true;
+	return taken;
+}
+
 /* Routers come last: one more of them moves no node. */
 static void claim_rest(struct seats *s)
 {
 	struct seat **order = xcalloc(s->n + 1, sizeof(struct seat *));
+	bool **taken = taken_places(s);
 
 	for (size_t i = 0; i < s->n; i++)
 		order[i] = &s->v[i];
 	qsort(order, s->n, sizeof(struct seat *), by_key);
 	for (size_t i = 0; i < s->n; i++) {
-		uint32_t net = s->g->zones[order[i]->zone].net, k = digest("address", order[i]->key) % USABLE;
-		char *text;
+		const struct group_zone *z = &s->g->zones[order[i]->zone];
+		uint32_t room = usable(z->bits), k = digest("address", order[i]->key) % room;
 
 		if (*order[i]->address)
 			continue;
-		text = address_text(net | (FIRST + k));
-		while (holder(s, order[i], text)) {
-			free(text);
-			k = (k + 1) % USABLE;
-			text = address_text(net | (FIRST + k));
-		}
-		*order[i]->address = text;
+		while (taken[order[i]->zone][FIRST + k])
+			k = (k + 1) % room;
+		taken[order[i]->zone][FIRST + k] = true;
+		*order[i]->address = address_text(z->net | (FIRST + k));
 	}
+	for (size_t i = 0; i < s->g->nzones; i++)
+		free(taken[i]);
+	free(taken);
 	free(order);
 }
 
 /* So that there is a free address for each. */
 static int check_room(const struct seats *s, struct error **err)
 {
-	for (size_t z = 0; z < s->g->nzones; z++) {
-		size_t n = 0;
+	for (size_t i = 0; i < s->g->nzones; i++) {
+		const struct group_zone *z = &s->g->zones[i];
+		size_t n = members(s->g, z);
 
-		for (size_t i = 0; i < s->n; i++)
-			n += s->v[i].zone == z;
-		if (n > USABLE)
-			return error_set(err, ERR_USAGE, "group %s: zone %s: %zu machines and routers; at most %d have addresses in it", s->g->name,
-				s->g->zones[z].name, n, USABLE);
+		if (n <= usable(z->bits))
+			continue;
+		error_set(err, ERR_USAGE, "group %s: zone %s: %zu machines and routers; its network %s has addresses for %u", s->g->name, z->name, n,
+			z->prefix, (unsigned)usable(z->bits));
+		if (z->bits == BITS_MIN)
+			return error_hint(err, "no network of a zone is larger; several zones with routers in between hold more");
+		return error_hint(err, "a group keeps the networks that it was made with: `croft group %s clean_vms`, then `up`, gives it one that is large "
+				       "enough, unless its file names a smaller prefix", s->g->name);
 	}
 	return 0;
 }

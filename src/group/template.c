@@ -183,7 +183,7 @@ static void set_nics(const struct group *g, const struct group_node *n, struct m
 			group_tap_name(n, i, tap);
 			nic->tap = xstrdup(tap);
 		}
-		nic->address = xasprintf("%s/24", n->nics[i].address);
+		nic->address = xasprintf("%s/%u", n->nics[i].address, g->zones[n->nics[i].zone].bits);
 		nic->gateway = i ? NULL : xstrdup(z->gateway);
 		nic->dns = i ? NULL : xstrdup(z->gateway);
 	}

@@ -187,6 +187,51 @@ static void records_hold(void **state)
 	assert_string_equal(again->nodes[2].address, g->nodes[0].address);
 }
 
+/* n nodes in one zone; more: the rest of the file. */
+static char *many(unsigned n, const char *more)
+{
+	struct buf b = BUF_INIT;
+
+	buf_addf(&b, "%s\nnodes:\n", more);
+	for (unsigned i = 0; i < n; i++)
+		buf_addf(&b, "  n%u: {}\n", i);
+	return buf_steal(&b);
+}
+
+static void large_zones(void **state)
+{
+	static const struct {
+		unsigned n;
+		const char *bits;
+	} all[] = { { 240, "/24" }, { 241, "/23" }, { 1000, "/22" }, { 1009, "/21" } };
+	struct error *err = NULL;
+	struct group *none = NULL;
+	_cleanup_free_ char *with = many(500, "network: {prefix: 10.99.4.0/22}"), *small = many(500, "network: {prefix: 10.99.4.0/24}");
+
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+		_cleanup_free_ char *text = many(all[i].n, "");
+		_cleanup_group_ struct group *g = load(text);
+		struct map seen = { 0 };
+
+		assert_string_equal(strchr(g->zones[0].prefix, '/'), all[i].bits);
+		assert_int_equal(g->zones[0].net & ((1u << (32 - g->zones[0].bits)) - 1), 0);
+		for (size_t k = 0; k < g->nnodes; k++)
+			map_set(&seen, g->nodes[k].address, g);
+		assert_int_equal(seen.len, all[i].n);
+		map_free(&seen);
+	}
+	group_free(load(with));
+	put("z.yaml", small);
+	assert_int_equal(group_load("z.yaml", &none, &err), -1);
+	assert_non_null(strstr(err->msg, "500 machines and routers; its network 10.99.4.0/24 has addresses for 240"));
+	error_clear(&err);
+	put("z.yaml", "zones: {a: {prefix: 10.99.4.0/22}, b: {prefix: 10.99.7.0/24}}\nnodes: {x: {network: {zone: a}}}\n");
+	assert_int_equal(group_load("z.yaml", &none, &err), -1);
+	assert_non_null(strstr(err->msg, "zone a has the network 10.99.4.0/22 already"));
+	error_clear(&err);
+	group_free(load("zones: {a: {prefix: 10.99.4.0/22}}\nnodes: {x: {network: {zone: a, ip: 10.99.7.254}}, y: {network: {zone: a, ip: 10.99.4.255}}}\n"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -196,6 +241,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_section_says_it_all, setup, test_dir_teardown),
 		cmocka_unit_test_setup_teardown(wrong_sections_say_where, setup, test_dir_teardown),
 		cmocka_unit_test_setup_teardown(records_hold, setup, test_dir_teardown),
+		cmocka_unit_test_setup_teardown(large_zones, setup, test_dir_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
