@@ -25,10 +25,11 @@ static char *proxy_command(const struct group_node *n)
 static void real_host_config(const struct group_node *n, struct buf *text)
 {
 	_cleanup_free_ char *user = NULL, *host = NULL, *known = machine_known_hosts();
+	_cleanup_strv_ struct strv more = STRV_INIT;
 	_cleanup_error_ struct error *e = NULL;
 	unsigned port = 0;
 
-	if (machine_host_parse(n->host, &user, &host, &port, &e) < 0)
+	if (machine_host_resolve(n->host, &user, &host, &port, &more, &e) < 0)
 		return;
 	buf_addf(text, "Host %s\n\tHostName %s\n", n->name, host);
 	if (user)
@@ -37,6 +38,8 @@ static void real_host_config(const struct group_node *n, struct buf *text)
 		buf_addf(text, "\tPort %u\n", port);
 	if (n->ssh_key)
 		buf_addf(text, "\tIdentityFile \"%s\"\n", n->ssh_key);
+	for (size_t i = 0; i < more.len; i++)
+		buf_addf(text, "\t%s\n", more.v[i]);
 	buf_addf(text, "\tUserKnownHostsFile \"%s\"\n", known);
 }
 
@@ -74,7 +77,7 @@ static void way_to(const struct group *g, const struct group_node *n, struct way
 
 	*w = (struct way){ 0 };
 	if (n->host) {
-		machine_host_parse(n->host, &w->user, &host, &w->port, &e);
+		machine_host_resolve(n->host, &w->user, &host, &w->port, NULL, &e);
 		w->args = xasprintf("-o UserKnownHostsFile=\"%s\"", known);
 		return;
 	}

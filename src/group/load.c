@@ -143,7 +143,7 @@ static int read_host(const struct group *g, const struct node *p, struct group_n
 	for (size_t i = 0; i < ARRAY_SIZE(virtual); i++)
 		if (node_get(p, virtual[i]))
 			return node_error(node_get(p, virtual[i]), err, "%s: the node is a real computer (host), which has what it has", virtual[i]);
-	if (machine_host_parse(host, &user, &n->host_address, &port, err) < 0)
+	if (machine_host_resolve(host, &user, &n->host_address, &port, NULL, err) < 0)
 		return error_wrap(err, "%s:%d:%d", doc_name(p->doc), node_get(p, "host")->line, node_get(p, "host")->col);
 	n->host = xstrdup(host);
 	n->ssh_key = key ? key_path(g, key) : NULL;

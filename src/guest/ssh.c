@@ -24,6 +24,28 @@ static int ssh_fail(struct ssh_client *c, enum error_class cls, struct error **e
 
 /* ---- connecting ---- */
 
+/* Where the user's settings lead, for messages and the names of keys. */
+static void note_resolved(struct ssh_client *c)
+{
+	char *text = NULL;
+
+	if (ssh_options_get(c->session, SSH_OPTIONS_HOST, &text) == SSH_OK) {
+		free(c->host);
+		c->host = xstrdup(text);
+		ssh_string_free_char(STEAL(text));
+	}
+	/* The user's own name where nothing says another. */
+	if (ssh_options_get(c->session, SSH_OPTIONS_USER, &text) != SSH_OK)
+		ssh_options_set(c->session, SSH_OPTIONS_USER, NULL);
+	ssh_string_free_char(STEAL(text));
+	if (ssh_options_get(c->session, SSH_OPTIONS_USER, &text) == SSH_OK) {
+		free(c->user);
+		c->user = xstrdup(text);
+		ssh_string_free_char(text);
+	}
+	ssh_options_get_port(c->session, &c->port);
+}
+
 static int set_options(struct ssh_client *c, const struct ssh_opts *o)
 {
 	long seconds = (o->timeout_ms < 0 ? CONNECT_MS : o->timeout_ms + 999) / 1000;
@@ -31,8 +53,15 @@ static int set_options(struct ssh_client *c, const struct ssh_opts *o)
 	int strict = o->known_hosts != NULL, level = SSH_LOG_NOLOG, no = 0, yes = 1;
 
 	ssh_options_set(c->session, SSH_OPTIONS_HOST, o->host);
-	ssh_options_set(c->session, SSH_OPTIONS_PORT, &c->port);
-	ssh_options_set(c->session, SSH_OPTIONS_USER, o->user);
+	/* Read first: what is set after it wins. */
+	if (o->own_config && ssh_options_parse_config(c->session, NULL) < 0)
+		return -1;
+	if (o->port || !o->own_config)
+		ssh_options_set(c->session, SSH_OPTIONS_PORT, &c->port);
+	if (o->user || !o->own_config)
+		ssh_options_set(c->session, SSH_OPTIONS_USER, o->user);
+	if (o->own_config)
+		note_resolved(c);
 	ssh_options_set(c->session, SSH_OPTIONS_TIMEOUT, &seconds);
 	ssh_options_set(c->session, SSH_OPTIONS_STRICTHOSTKEYCHECK, &strict);
 	ssh_options_set(c->session, SSH_OPTIONS_LOG_VERBOSITY, &level);

@@ -20,6 +20,7 @@ struct ssh_opts {
 	const char *key_text; /* the same as its text (PEM or OpenSSH), or NULL */
 	bool agent;	      /* ask ssh-agent */
 	bool own_keys;	      /* try the user's own keys, ~/.ssh/id_* */
+	bool own_config; /* host is a name as for ssh: what ~/.ssh/config says of it counts, but for what is given here and known_hosts */
 	const char *known_hosts; /* the server's key must be there; NULL: it is not checked, for machines that croft has just made */
 	bool pin;		 /* a server of which known_hosts holds no key yet is trusted, and its key is kept there */
 	const char *ciphers, *kex; /* comma-separated, or NULL */

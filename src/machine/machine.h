@@ -171,6 +171,11 @@ struct agent *machine_agent(struct machine *m, int timeout_ms, struct error **er
 int machine_need_virtual(const struct machine *m, struct error **err);
 /* Parts of a real computer's `host`; user NULL and port 0 when it names none. New strings. */
 int machine_host_parse(const char *text, char **user, char **host, unsigned *port, struct error **err);
+/*
+ * The same with what the user's ~/.ssh/config makes of it, so that ADDRESS may be a name of that file. more (or NULL) gets the further
+ * lines of that file which ssh needs to get there: keys and proxies. Without such a file, or without ssh, it is as written.
+ */
+int machine_host_resolve(const char *text, char **user, char **host, unsigned *port, struct strv *more, struct error **err);
 char *machine_known_hosts(void); /* where their keys are kept; new */
 /* The same, but a paused machine, which would never answer, is an error at once. */
 struct agent *machine_agent_awake(struct machine *m, int timeout_ms, struct error **err);

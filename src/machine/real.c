@@ -14,12 +14,14 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <pwd.h>
 #include <signal.h>
 #include <string.h>
 
 #define CONNECT_MS 90000 /* croft-ssh has limits of its own */
 #define LET_GO_MS 3000
 #define NOTE_MS 1000
+#define RESOLVE_MS 5000
 
 int machine_need_virtual(const struct machine *m, struct error **err)
 {
@@ -53,6 +55,58 @@ int machine_host_parse(const char *text, char **user, char **host, unsigned *por
 	*user = at ? xstrndup(text, (size_t)(at - text)) : NULL;
 	*host = xstrndup(h, (size_t)(end - h));
 	*port = (unsigned)n;
+	return 0;
+}
+
+static void set(char **to, const char *text)
+{
+	free(*to);
+	*to = xstrdup(text);
+}
+
+/* One line of `ssh -G`, a lower-case key and its value. */
+static void take_line(const char *line, char **user, char **host, unsigned *port, struct strv *more)
+{
+	static const char *const further[] = { "identityfile ", "proxyjump ", "proxycommand ", "hostkeyalias " };
+	uint64_t n;
+
+	if (!strncmp(line, "hostname ", 9))
+		set(host, line + 9);
+	else if (!strncmp(line, "user ", 5))
+		set(user, line + 5);
+	else if (!strncmp(line, "port ", 5) && parse_u64("port", line + 5, 1, 65535, &n, NULL) == 0)
+		*port = (unsigned)n;
+	for (size_t i = 0; more && i < ARRAY_SIZE(further); i++)
+		if (!strncmp(line, further[i], strlen(further[i])))
+			strv_add(more, line);
+}
+
+int machine_host_resolve(const char *text, char **user, char **host, unsigned *port, struct strv *more, struct error **err)
+{
+	/* As ssh and libssh do, not by HOME. */
+	const struct passwd *pw = getpwuid(getuid());
+	_cleanup_free_ char *config = xasprintf("%s/.ssh/config", pw ? pw->pw_dir : "");
+	_cleanup_error_ struct error *none = NULL;
+	_cleanup_strv_ struct strv argv = STRV_INIT, lines = STRV_INIT;
+	_cleanup_buf_ struct buf out = BUF_INIT;
+
+	if (machine_host_parse(text, user, host, port, err) < 0)
+		return -1;
+	if (!file_exists(config))
+		return 0;
+	strv_addv(&argv, (const char *const[]){ "ssh", "-G", NULL });
+	if (*user)
+		strv_addv(&argv, (const char *const[]){ "-l", *user, NULL });
+	if (*port)
+		strv_add(&argv, "-p"), strv_addf(&argv, "%u", *port);
+	strv_addv(&argv, (const char *const[]){ "--", *host, NULL });
+	if (proc_run((const char *const *)argv.v, RESOLVE_MS, &out, NULL, &none) < 0) {
+		log_debug("%s: %s", text, none->msg);
+		return 0;
+	}
+	strv_split(&lines, buf_str(&out), "\n");
+	for (size_t i = 0; i < lines.len; i++)
+		take_line(lines.v[i], user, host, port, more);
 	return 0;
 }
 

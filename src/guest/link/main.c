@@ -12,7 +12,6 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <pwd.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -45,9 +44,6 @@ static int parse(int argc, char **argv, struct link_opts *o)
 			return -1;
 	}
 	o->port = (unsigned)port;
-	/* As ssh does it. */
-	if (!o->user && getpwuid(getuid()))
-		o->user = getpwuid(getuid())->pw_name;
 	return argc % 2 && o->dir && o->host && o->known_hosts && o->guest ? 0 : -1;
 }
 
@@ -62,7 +58,7 @@ static struct ssh_client *connect_to(const struct link_opts *o, struct error **e
 	if (fd < 0)
 		return NULL;
 	c = ssh_client_open(&(struct ssh_opts){ .host = o->host, .port = o->port, .user = o->user, .key_file = o->key, .agent = true,
-				    .own_keys = true, .known_hosts = o->known_hosts, .pin = true, .timeout_ms = CONNECT_MS },
+				    .own_keys = true, .own_config = true, .known_hosts = o->known_hosts, .pin = true, .timeout_ms = CONNECT_MS },
 		err);
 	if (c)
 		setsockopt(ssh_get_fd(c->session), IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
