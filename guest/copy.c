@@ -70,10 +70,11 @@ void push_open(struct guest *g, struct stream *s)
 	if (!p || !path || !*path) {
 		stream_error(g, s, p ? EINVAL : ENOMEM, p ? "no destination" : "out of memory");
 		free(p);
-	} else if (owner && owner_parse(owner, &o.uid, &o.gid) < 0) {
+	} else if (owner && strcmp(owner, "keep") && owner_parse(owner, &o.uid, &o.gid) < 0) {
 		stream_error(g, s, ENOENT, "no such user or group in the guest");
 		free(p);
 	} else {
+		o.ids = owner && !strcmp(owner, "keep");
 		p->in = tree_in_open(path, &o, &e);
 		s->data = p;
 		s->ops = &push_ops;
@@ -142,7 +143,7 @@ void pull_open(struct guest *g, struct stream *s)
 		stream_error(g, s, p ? EINVAL : ENOMEM, p ? "no source" : "out of memory");
 		free(p);
 	} else {
-		p->out = tree_out_open(path, stream_has(s, FRAME_K_TREE), &e);
+		p->out = tree_out_open(path, stream_has(s, FRAME_K_TREE), stream_has(s, FRAME_K_ATTRS), &e);
 		s->data = p;
 		s->ops = &pull_ops;
 		if (!p->out)

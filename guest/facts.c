@@ -143,6 +143,8 @@ void facts_open(struct guest *g, struct stream *s)
 		fprintf(f, "\"uptime\":%.*s,", (int)strcspn(up, " "), up);
 	clock_gettime(CLOCK_REALTIME, &now);
 	fprintf(f, "\"time\":%lld.%03ld,", (long long)now.tv_sec, now.tv_nsec / 1000000);
+	/* What it takes of a push that older ones do not. */
+	fputs("\"attrs\":true,", f);
 	put_interfaces(f);
 	fputc('}', f);
 	fclose(f);

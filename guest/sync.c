@@ -9,6 +9,7 @@
  * folder of the overlay's lower layer), or a process stands in the folder, files are renamed one by one.
  */
 #include "guest.h"
+#include "guest/treeattr.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -210,18 +211,24 @@ static bool kept(const struct sync *s)
 	return false;
 }
 
-/* The new folder gets an old one's owner, mode and times. */
+/* The new folder gets an old one's owner, mode and attributes. */
 static int copy_folder(int from, int to, const char *name, const struct stat *st)
 {
-	int fd;
+	struct tree_attrs attrs = { 0 };
+	int fd, old, r;
 
 	if (mkdirat(to, name, 0700) < 0)
 		return -1;
 	fd = openat(to, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0 || fchown(fd, st->st_uid, st->st_gid) < 0 || fchmod(fd, st->st_mode & 07777) < 0)
 		return -1;
+	old = openat(from, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	r = old < 0 || tree_attrs_read(old, &attrs) < 0 ? -1 : tree_attrs_write(fd, &attrs, false);
+	tree_attrs_clear(&attrs);
+	if (old >= 0)
+		close(old);
 	close(fd);
-	return 0;
+	return r;
 }
 
 static int link_below(struct sync *s, int from, int to);

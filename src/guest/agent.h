@@ -53,7 +53,7 @@ int agent_shell_command(struct agent *a, const char *command, struct agent_exec 
 
 struct agent_copy {
 	bool recursive_ok;  /* directories allowed (push/pull of trees) */
-	const char *owner;  /* "user:group" in the guest, or NULL: as root / ids kept */
+	const char *owner;  /* "user:group" in the guest, "keep": the numbers of here, or NULL: those of who writes */
 	int mode;	    /* -1: kept */
 	void (*progress)(void *arg, uint64_t done, uint64_t total);
 	void *arg;
@@ -63,7 +63,7 @@ struct agent_copy {
 };
 #define AGENT_COPY_INIT { .recursive_ok = true, .mode = -1 }
 /*
- * File or tree to the guest and back: modes, times, links, sparse files kept. As cp -a: when dst is an existing
+ * File or tree to the guest and back: modes, times, links, sparse files, extended attributes (guest/treeattr.h) kept. As cp -a: when dst is an existing
  * directory (or ends in '/'), src goes into it under its own name, otherwise dst is the new name. Files are
  * written under a temporary name and renamed.
  */
@@ -77,7 +77,7 @@ int agent_pull(struct agent *a, const char *src, const char *dst, const struct a
  * the old one in one step. What only the guest has stays, unless `delete`.
  */
 struct agent_sync {
-	const char *owner;	   /* "user:group" of what is sent; NULL: that of dst when it is there, else root */
+	const char *owner;	   /* "user:group" of what is sent, or "keep"; NULL: that of dst when it is there, else root */
 	bool delete;		   /* what src hasn't got goes, but for `keep` */
 	const char *const *keep;   /* paths below dst that are never deleted; or NULL */
 	struct buf *memory;	   /* of the last sync with this dst; replaced. Empty: everything is sent */

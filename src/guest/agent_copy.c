@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "call.h"
 #include "tree.h"
+#include "treeattr.h"
 
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "base/mem.h"
 
 #include <dirent.h>
@@ -13,6 +15,7 @@
 #include <unistd.h>
 
 /* What pull lets the guest send ahead: the port should never wait for a credit. */
+#define FACTS_MS 10000
 #define PULL_WINDOW (1024 * 1024)
 
 static int copy_error(struct error **err, const struct tree_error *e)
@@ -86,6 +89,19 @@ static int send_some(
 	return 0;
 }
 
+/* Whether attributes are sent: there are some, and the guest program is not older than they are. */
+static bool sends_attrs(struct agent *a, const char *src)
+{
+	_cleanup_error_ struct error *none = NULL;
+	_cleanup_free_ char *facts = tree_attrs_any(AT_FDCWD, src, 0) ? agent_facts(a, FACTS_MS, &none) : NULL;
+
+	if (facts && strstr(facts, "\"attrs\":true"))
+		return true;
+	if (facts)
+		log_warn("%s: its extended attributes are left out: the guest program over there is older than they are", src);
+	return false;
+}
+
 int agent_push(struct agent *a, const char *src, const char *dst, const struct agent_copy *o,
 	struct error **err)
 {
@@ -97,7 +113,7 @@ int agent_push(struct agent *a, const char *src, const char *dst, const struct a
 	bool ended = false;
 	int r;
 
-	s.out = tree_out_open(src, o->recursive_ok, &e);
+	s.out = tree_out_open(src, o->recursive_ok, sends_attrs(a, src), &e);
 	if (!s.out)
 		return copy_error(err, &e);
 	if (o->want)
@@ -167,6 +183,7 @@ int agent_pull(struct agent *a, const char *src, const char *dst, const struct a
 	if (!rec.in)
 		return copy_error(err, &e);
 	item_str(&items, FRAME_K_PATH, src);
+	item_str(&items, FRAME_K_ATTRS, "");
 	if (o->recursive_ok)
 		item_str(&items, FRAME_K_TREE, "");
 	r = call_begin(&c, FRAME_PULL, &items, -1, err);

@@ -4,7 +4,8 @@
  * makes of both the new target. The memory is text, a record for each file of src: what the host's file and the guest's were when
  * they were last the same, and the digest of its contents, for files that were written anew with the same contents.
  */
-#include "agent.h"
+#include "agent_list.h"
+#include "treeattr.h"
 
 #include "base/blake2b.h"
 #include "base/cleanup.h"
@@ -23,7 +24,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define LIST_MS 120000
+#define ASK_MS 120000
 #define APPLY_MS 600000
 #define DIGEST_PIECE (256 * 1024)
 
@@ -62,62 +63,51 @@ static void sync_clear(struct sync *s)
 	map_free(&s->changed);
 }
 
-/* "TYPE MODE UID GID SIZE MTIME CTIME INO PATH\0TARGET\0"... */
-static int parse_list(struct sync *s, const struct buf *b, struct error **err)
+static void take_listed(void *arg, const struct agent_listed *f)
 {
-	const char *p = b->data, *end = b->data + b->len;
+	struct entry *e = xcalloc(1, sizeof(*e));
 
-	while (p < end) {
-		unsigned mode, uid, gid;
-		unsigned long long size;
-		int at = 0;
-		char type;
-		struct entry *e;
-		const char *path, *target;
-
-		if (!memchr(p, 0, (size_t)(end - p)) ||
-			sscanf(p, "%c %o %u %u %llu %*s %*s %*s%n", &type, &mode, &uid, &gid, &size, &at) != 5 || !at || p[at] != ' ')
-			return error_set(err, ERR_FAILED, "the guest's list of files cannot be understood");
-		path = p + at + 1;
-		target = path + strlen(path) + 1;
-		if (target >= end || !memchr(target, 0, (size_t)(end - target)))
-			return error_set(err, ERR_FAILED, "the guest's list of files is cut off");
-		e = xcalloc(1, sizeof(*e));
-		*e = (struct entry){ .type = type, .facts = xstrndup(p, (size_t)at), .target = xstrdup(target), .uid = uid, .gid = gid,
-			.size = size };
-		map_set(&s->there, path, e);
-		p = target + strlen(target) + 1;
-	}
-	return 0;
+	*e = (struct entry){ .type = f->type, .facts = xstrndup(f->facts, f->facts_len), .target = xstrdup(f->target), .uid = f->uid, .gid = f->gid,
+		.size = f->size };
+	map_set(&((struct sync *)arg)->there, f->path, e);
 }
 
 static int list_guest(struct sync *s, struct agent *a, const char *dst, const char *stage, struct error **err)
 {
-	const char *argv[] = { "croft-guest", "--sync-list", dst, stage, NULL };
-	_cleanup_buf_ struct buf out = BUF_INIT, said = BUF_INIT;
-	struct agent_exec x = AGENT_EXEC_INIT;
-	int status = 0;
+	_cleanup_buf_ struct buf list = BUF_INIT;
 
 	map_free(&s->there);
 	s->there = (struct map){ .free_value = entry_free };
-	x.argv = argv;
-	x.out = &out;
-	x.err = &said;
-	x.timeout_ms = LIST_MS;
-	if (agent_exec(a, &x, &status, err) < 0)
-		return error_wrap(err, "list %s", dst);
-	s->absent = status == 3;
-	if (status == 3)
-		return 0;
-	if (status)
-		return error_set(err, ERR_FAILED, "list %s: %s", dst, said.len ? buf_str(&said) : "the guest's croft-guest is too old");
-	return parse_list(s, &out, err);
+	return agent_list(a, dst, stage, &list, &s->absent, err) < 0 ? -1 : agent_list_each(&list, take_listed, s, err);
 }
 
-static char *host_facts(const struct stat *st)
+/* Digest of a file's attributes, to say that they are what they were. */
+static uint32_t attrs_digest(int dir, const char *name)
 {
-	return xasprintf("%o:%lld:%" PRIu64 ":%" PRIu64 ":%lld.%09ld", (unsigned)st->st_mode, (long long)st->st_size, (uint64_t)st->st_dev,
-		(uint64_t)st->st_ino, (long long)st->st_ctim.tv_sec, st->st_ctim.tv_nsec);
+	_cleanup_close_ int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	_cleanup_buf_ struct buf all = BUF_INIT;
+	struct tree_attrs a = { 0 };
+	uint8_t h[BLAKE2B_LEN];
+
+	if (fd >= 0)
+		tree_attrs_read(fd, &a);
+	for (size_t i = 0; i < a.n; i++) {
+		buf_addf(&all, "%s:%zu:", a.v[i].name, a.v[i].len);
+		buf_add(&all, a.v[i].value, a.v[i].len);
+	}
+	tree_attrs_clear(&a);
+	blake2b(buf_str(&all), all.len, h);
+	return (uint32_t)h[0] << 24 | (uint32_t)h[1] << 16 | (uint32_t)h[2] << 8 | h[3];
+}
+
+/* Owner and attributes stand beside the mode where they travel: a file with others is another file, of the same bytes or not. */
+static char *host_facts(const struct sync *s, int dir, const char *name, const struct stat *st)
+{
+	_cleanup_free_ char *owner = s->o->owner && !strcmp(s->o->owner, "keep") ? xasprintf("u%u.%u", st->st_uid, st->st_gid) : xstrdup("");
+	_cleanup_free_ char *attrs = S_ISREG(st->st_mode) && tree_attrs_any(dir, name, 0) ? xasprintf("x%08x", attrs_digest(dir, name)) : xstrdup("");
+
+	return xasprintf("%o%s%s:%lld:%" PRIu64 ":%" PRIu64 ":%lld.%09ld", (unsigned)st->st_mode, owner, attrs, (long long)st->st_size,
+		(uint64_t)st->st_dev, (uint64_t)st->st_ino, (long long)st->st_ctim.tv_sec, st->st_ctim.tv_nsec);
 }
 
 static int scan(struct sync *s, int dir, const char *name, const char *path, struct error **err)
@@ -131,7 +121,7 @@ static int scan(struct sync *s, int dir, const char *name, const char *path, str
 		return error_errno(err, errno, "%s", *path ? path : name);
 	e = xcalloc(1, sizeof(*e));
 	e->type = S_ISREG(st.st_mode) ? 'f' : S_ISDIR(st.st_mode) ? 'd' : S_ISLNK(st.st_mode) ? 'l' : '?';
-	e->facts = host_facts(&st);
+	e->facts = host_facts(s, dir, name, &st);
 	e->size = (uint64_t)st.st_size;
 	if (e->type == 'l') {
 		char text[4096];
@@ -460,7 +450,7 @@ static int places(struct agent *a, const char *src, const char *dst, char **path
 	for (size_t n = strlen(clean); n > 1 && clean[n - 1] == '/'; n--)
 		clean[n - 1] = '\0';
 	x.argv = (const char *const[]){ "test", "-d", clean, NULL };
-	x.timeout_ms = LIST_MS;
+	x.timeout_ms = ASK_MS;
 	if (!file_is_dir(src) && agent_exec(a, &x, &status, err) < 0)
 		return -1;
 	*path = status ? STEAL(clean) : path_join(clean, path_basename(src));
@@ -524,8 +514,8 @@ int agent_sync_done(struct agent *a, const char *src, const char *dst, struct bu
 	_cleanup_free_ char *path = NULL, *old = NULL;
 	int rc = places(a, src, dst, &path, &old, err);
 
-	if (rc == 0) /* a link that leads nowhere stands for: there was nothing before */
-		rc = guest_verb(a, (const char *const[]){ "sh", "-c", "[ -e \"$0\" ] || [ -L \"$0\" ] || exit 3; rm -rf \"$0\"", old, NULL }, err);
+	if (rc == 0)
+		rc = guest_verb(a, (const char *const[]){ "sh", "-c", "[ -e \"$0\" ] || exit 3; rm -rf \"$0\"", old, NULL }, err);
 	if (rc)
 		return rc < 0 ? -1 : 0; /* 3: nothing was kept */
 	return memory && memory->len ? remember_again(a, path, memory, err) : 0;

@@ -133,7 +133,7 @@ enum frame_key {
 	FRAME_K_STDIN,	/* exec: present: input comes; absent: /dev/null */
 	FRAME_K_PATH,	/* push: destination; pull: source */
 	FRAME_K_INTO,	/* push: name used when PATH is a directory or ends in '/' */
-	FRAME_K_OWNER,	/* push: user:group */
+	FRAME_K_OWNER,	/* push: user:group, or "keep": the numbers of the stream */
 	FRAME_K_MODE,	/* push: u32 */
 	FRAME_K_TREE,	/* push, pull: present: directories allowed */
 	FRAME_K_MAC,	/* net */
@@ -144,6 +144,7 @@ enum frame_key {
 	FRAME_K_NAME,  /* power */
 	FRAME_K_SHELL, /* exec: command for bash -c (sh -c where there is none) instead of ARG */
 	FRAME_K_TIME,  /* clock: "SECONDS.NANOSECONDS" since the epoch, nine digits behind the point */
+	FRAME_K_ATTRS, /* pull: present: with extended attributes */
 };
 
 struct frame {

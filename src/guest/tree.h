@@ -9,9 +9,11 @@
  *	then path and target, without NUL
  *
  * all little-endian. type: 'f' file, 'd' directory, 'l' symbolic link (target: its text), 'h' hard
- * link (target: path of an earlier entry), 'p' fifo. The path is relative to what is copied, ""
+ * link (target: path of an earlier entry), 'p' fifo, 'x' an extended attribute of the next entry, file or directory (no path; target:
+ * its name; size: that of its value, which follows). The path is relative to what is copied, ""
  * for that itself. A file of size n is followed by extents that cover it exactly: u8 'D' (bytes
- * follow) or 'H' (hole), u64 length. Sockets are left out, devices are an error.
+ * follow) or 'H' (hole), u64 length. Sockets are left out, devices are an error. Attributes are those of treeattr.h; only receivers that
+ * asked for them, or say that they take them, get any.
  *
  * The receiver trusts nothing: it walks every path from its root without following links, so the
  * stream cannot leave it, and a file appears under its name only when it is complete.
@@ -36,8 +38,8 @@ struct tree_error {
 
 /* Sending side. */
 struct tree_out;
-/* path may be a link: it is copied as a link. dirs: directories allowed. NULL: *e is set. */
-struct tree_out *tree_out_open(const char *path, bool dirs, struct tree_error *e);
+/* path may be a link: it is copied as a link. dirs: directories allowed; attrs: with extended attributes. NULL: *e is set. */
+struct tree_out *tree_out_open(const char *path, bool dirs, bool attrs, struct tree_error *e);
 /* From here on regular files that `want` refuses are left out; those with more than one name are never asked about. */
 void tree_out_filter(struct tree_out *t, bool (*want)(void *arg, const char *path, const struct stat *st), void *arg);
 /* Next bytes of the stream: how many (1..n), 0 at its end, -1 with *e. n at least 8 KiB. */
@@ -49,8 +51,9 @@ struct tree_in_opts {
 	const char *into; /* name used when dst is a directory or ends in '/'; NULL: dst itself is meant */
 	uid_t uid;	  /* (uid_t)-1: not changed */
 	gid_t gid;
+	bool ids;	  /* those of the stream instead */
 	int mode;	  /* for regular files; -1: kept */
-	mode_t mask;	  /* bits of modes that are kept: 07777 or 0777 */
+	mode_t mask;	  /* bits of modes that are kept: 07777, or 0777: attributes that give rights are not either */
 	bool dirs;	  /* directories allowed */
 };
 struct tree_in;

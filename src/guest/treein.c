@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tree.h"
 #include "proto.h"
+#include "treeattr.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,13 +18,16 @@
 struct meta {
 	mode_t mode;
 	struct timespec mtime;
+	uid_t uid;
+	gid_t gid;
 };
 /* A directory's mode and time are set last: both would be in the way of what goes into it. */
 struct made_dir {
 	char *path;
 	struct meta m;
+	struct tree_attrs attrs;
 };
-enum phase { IN_ENTRY, IN_NAMES, IN_EXTENT, IN_DATA, IN_END };
+enum phase { IN_ENTRY, IN_NAMES, IN_ATTR, IN_EXTENT, IN_DATA, IN_END };
 struct tree_in {
 	struct tree_in_opts o;
 	char *dst;    /* for messages */
@@ -42,6 +46,8 @@ struct tree_in {
 	size_t have; /* of head, or of names */
 	char type;
 	struct meta m;
+	struct tree_attrs attrs; /* of the entry that comes, or the file that is being written */
+	uint8_t *value;		 /* of the attribute that comes */
 	size_t path_len, target_len;
 	char path[TREE_PATH_MAX + 1], target[TREE_PATH_MAX + 1];
 	uint64_t size, pos, extent_end;
@@ -200,12 +206,25 @@ static void temp_name(char out[TEMP_NAME])
 		counter++);
 }
 
+static int change_owner(const struct tree_in *t, const struct meta *m, int dir, const char *name, int flags)
+{
+	uid_t uid = t->o.ids ? m->uid : t->o.uid;
+	gid_t gid = t->o.ids ? m->gid : t->o.gid;
+
+	return uid == (uid_t)-1 && gid == (gid_t)-1 ? 0 : fchownat(dir, name, uid, gid, flags);
+}
+
+/* The last of all: a change of owner takes capabilities away, a change of mode is one of an access control list. */
+static int set_attrs(struct tree_in *t, int fd, const struct tree_attrs *a, struct tree_error *e)
+{
+	return tree_attrs_write(fd, a, t->o.mask != 07777) < 0 ? in_fail(t, e, errno, "set extended attribute") : 0;
+}
+
 static int set_meta(struct tree_in *t, int dir, const char *name, struct tree_error *e)
 {
 	struct timespec times[2] = { { .tv_nsec = UTIME_OMIT }, t->m.mtime };
 
-	if ((t->o.uid != (uid_t)-1 || t->o.gid != (gid_t)-1) &&
-		fchownat(dir, name, t->o.uid, t->o.gid, AT_SYMLINK_NOFOLLOW) < 0)
+	if (change_owner(t, &t->m, dir, name, AT_SYMLINK_NOFOLLOW) < 0)
 		return in_fail(t, e, errno, "change owner");
 	if (t->type == 'p' && fchmodat(dir, name, t->m.mode & t->o.mask, 0) < 0)
 		return in_fail(t, e, errno, "change mode");
@@ -278,6 +297,8 @@ static int remember_dir(struct tree_in *t, struct tree_error *e)
 	t->dirs = more;
 	t->dirs[t->ndirs].path = strdup(t->path);
 	t->dirs[t->ndirs].m = t->m;
+	t->dirs[t->ndirs].attrs = t->attrs;
+	t->attrs = (struct tree_attrs){ 0 };
 	if (!t->dirs[t->ndirs].path)
 		return in_fail(t, e, ENOMEM, "make directory");
 	t->ndirs++;
@@ -356,11 +377,13 @@ static int end_file(struct tree_in *t, struct tree_error *e)
 
 	if (ftruncate(t->fd, (off_t)t->size) < 0)
 		return in_fail(t, e, errno, "set size");
-	if ((t->o.uid != (uid_t)-1 || t->o.gid != (gid_t)-1) &&
-		fchown(t->fd, t->o.uid, t->o.gid) < 0)
+	if (change_owner(t, &t->m, t->fd, "", AT_EMPTY_PATH) < 0)
 		return in_fail(t, e, errno, "change owner");
 	if (fchmod(t->fd, mode) < 0)
 		return in_fail(t, e, errno, "change mode");
+	if (set_attrs(t, t->fd, &t->attrs, e) < 0)
+		return -1;
+	tree_attrs_clear(&t->attrs);
 	if (futimens(t->fd, times) < 0)
 		return in_fail(t, e, errno, "set time");
 	if (renameat(t->fd_dir, t->temp, t->fd_dir, name) < 0)
@@ -379,6 +402,8 @@ static int parse_entry(struct tree_in *t, struct tree_error *e)
 	t->type = (char)p[0];
 	t->path_len = frame_get16(p + 2);
 	t->m.mode = frame_get32(p + 4) & 07777;
+	t->m.uid = frame_get32(p + 8);
+	t->m.gid = frame_get32(p + 12);
 	t->m.mtime.tv_sec = (time_t)frame_get64(p + 16);
 	t->m.mtime.tv_nsec = (long)frame_get32(p + 24);
 	t->target_len = frame_get32(p + 28);
@@ -387,28 +412,44 @@ static int parse_entry(struct tree_in *t, struct tree_error *e)
 		t->phase = IN_END;
 		return t->started ? 0 : in_fail(t, e, EPROTO, "empty copy");
 	}
-	if (!t->type || !strchr("fdlhp", t->type) || t->path_len > TREE_PATH_MAX ||
+	if (t->type == 'x' ? t->path_len || !t->target_len || t->target_len > 255 || t->size > TREE_ATTR_MAX : t->type != 'f' && t->size)
+		return in_fail(t, e, EPROTO, "not a copy's entry");
+	if (!t->type || !strchr("fdlhpx", t->type) || t->path_len > TREE_PATH_MAX ||
 		t->target_len > TREE_PATH_MAX || t->size > INT64_MAX || p[1] ||
-		t->m.mtime.tv_nsec > 999999999 || (t->type != 'f' && t->size))
+		t->m.mtime.tv_nsec > 999999999)
 		return in_fail(t, e, EPROTO, "not a copy's entry");
 	t->have = 0;
 	t->phase = IN_NAMES;
 	return 0;
 }
 
-/* The names are complete: makes the entry. */
-static int begin_entry(struct tree_in *t, struct tree_error *e)
+/* The value is complete. */
+static int end_attr(struct tree_in *t, struct tree_error *e)
 {
-	t->path[t->path_len] = t->target[t->target_len] = '\0';
-	if (strlen(t->path) != t->path_len || strlen(t->target) != t->target_len ||
-		!path_valid(t->path) || (t->type == 'h' && !path_valid(t->target)))
-		return tree_fail(e, EPROTO, "%s: path that leaves the copy refused", t->dst);
-	/* The first entry is the copied thing itself, and only the first. */
-	if (t->started == !*t->path)
-		return in_fail(t, e, EPROTO, "entry out of order");
-	t->started = true;
+	int rc = tree_attrs_add(&t->attrs, t->target, t->value, (size_t)t->size);
+
+	free(t->value);
+	t->value = NULL;
 	t->phase = IN_ENTRY;
 	t->have = 0;
+	return rc < 0 ? in_fail(t, e, E2BIG, "too many extended attributes") : 0;
+}
+
+/* Of a file that is to come. What is none that travels is not set. */
+static int begin_attr(struct tree_in *t, struct tree_error *e)
+{
+	if (!tree_attr_travels(t->target))
+		return in_fail(t, e, EPROTO, "not a copy's extended attribute");
+	t->value = malloc((size_t)t->size + 1);
+	if (!t->value)
+		return in_fail(t, e, ENOMEM, "extended attribute");
+	t->phase = IN_ATTR;
+	t->have = 0;
+	return t->size ? 0 : end_attr(t, e);
+}
+
+static int make_entry(struct tree_in *t, struct tree_error *e)
+{
 	switch (t->type) {
 	case 'd':
 		return make_dir(t, e);
@@ -426,6 +467,29 @@ static int begin_entry(struct tree_in *t, struct tree_error *e)
 	default:
 		return make_special(t, e);
 	}
+}
+
+/* The names are complete: makes the entry. */
+static int begin_entry(struct tree_in *t, struct tree_error *e)
+{
+	int rc;
+
+	t->path[t->path_len] = t->target[t->target_len] = '\0';
+	if (t->type == 'x')
+		return strlen(t->target) == t->target_len ? begin_attr(t, e) : in_fail(t, e, EPROTO, "not a copy's extended attribute");
+	if (strlen(t->path) != t->path_len || strlen(t->target) != t->target_len ||
+		!path_valid(t->path) || (t->type == 'h' && !path_valid(t->target)))
+		return tree_fail(e, EPROTO, "%s: path that leaves the copy refused", t->dst);
+	/* The first entry is the copied thing itself, and only the first. */
+	if (t->started == !*t->path)
+		return in_fail(t, e, EPROTO, "entry out of order");
+	t->started = true;
+	t->phase = IN_ENTRY;
+	t->have = 0;
+	rc = make_entry(t, e);
+	if (t->phase == IN_ENTRY)
+		tree_attrs_clear(&t->attrs); /* of what has none, a link or a pipe */
+	return rc;
 }
 
 static int begin_extent(struct tree_in *t, struct tree_error *e)
@@ -508,6 +572,11 @@ int tree_in_write(struct tree_in *t, const uint8_t *p, size_t n, struct tree_err
 			if (r < 0)
 				return -1;
 			take = (size_t)r;
+		} else if (t->phase == IN_ATTR) {
+			take = (size_t)t->size - t->have < n ? (size_t)t->size - t->have : n;
+			memcpy(t->value + t->have, p, take);
+			t->have += take;
+			ok = t->have == t->size ? end_attr(t, e) : 0;
 		} else if (t->phase == IN_NAMES) {
 			take = take_names(t, p, n);
 		} else {
@@ -539,14 +608,15 @@ static int finish_dirs(struct tree_in *t, struct tree_error *e)
 		strcpy(t->path, d->path);
 		if (fd < 0)
 			return in_fail(t, e, errno, "open directory");
-		if (((t->o.uid != (uid_t)-1 || t->o.gid != (gid_t)-1) &&
-			    fchown(fd, t->o.uid, t->o.gid) < 0) ||
-			fchmod(fd, d->m.mode & t->o.mask) < 0 || futimens(fd, times) < 0) {
+		if (change_owner(t, &d->m, fd, "", AT_EMPTY_PATH) < 0 || fchmod(fd, d->m.mode & t->o.mask) < 0 || futimens(fd, times) < 0) {
 			code = errno;
 			close(fd);
 			return in_fail(t, e, code, "set mode and time");
 		}
+		code = set_attrs(t, fd, &d->attrs, e);
 		close(fd);
+		if (code < 0)
+			return -1;
 	}
 	return 0;
 }
@@ -576,8 +646,12 @@ void tree_in_free(struct tree_in *t)
 		close(t->root);
 	if (t->parent >= 0)
 		close(t->parent);
-	for (size_t i = 0; i < t->ndirs; i++)
+	for (size_t i = 0; i < t->ndirs; i++) {
 		free(t->dirs[i].path);
+		tree_attrs_clear(&t->dirs[i].attrs);
+	}
+	tree_attrs_clear(&t->attrs);
+	free(t->value);
 	free(t->dirs);
 	free(t->name);
 	free(t->dst);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tree.h"
 #include "proto.h"
+#include "treeattr.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -29,7 +30,7 @@ struct seen {
 	char path[];
 };
 struct tree_out {
-	bool dirs, root_done, ended;
+	bool dirs, attrs, root_done, ended;
 	char *root; /* as named by the caller, for messages */
 	char path[TREE_PATH_MAX + 1];
 	struct level *levels;
@@ -41,6 +42,9 @@ struct tree_out {
 	int fd;
 	uint64_t size, pos, extent_end;
 	bool in_data;
+	/* attributes of the entry whose header follows, as they go out */
+	uint8_t *ahead;
+	size_t ahead_len, ahead_pos;
 	/* header bytes that did not go out yet */
 	uint8_t head[TREE_ENTRY + 2 * (TREE_PATH_MAX + 1)];
 	size_t head_len, head_pos;
@@ -198,6 +202,36 @@ static void level_pop(struct tree_out *t)
 	close(l->fd);
 }
 
+/* Attributes of what is about to be sent. */
+static int head_attrs(struct tree_out *t, int fd, struct tree_error *e)
+{
+	struct tree_attrs a = { 0 };
+	size_t need = 0, at = 0;
+	int rc = t->attrs ? tree_attrs_read(fd, &a) : 0;
+
+	for (size_t i = 0; i < a.n; i++)
+		need += TREE_ENTRY + strlen(a.v[i].name) + a.v[i].len;
+	t->ahead = need && rc == 0 ? malloc(need) : NULL;
+	if (need && !t->ahead)
+		rc = -1;
+	for (size_t i = 0; rc == 0 && i < a.n; i++) {
+		size_t n = strlen(a.v[i].name);
+		uint8_t *p = t->ahead + at;
+
+		memset(p, 0, TREE_ENTRY);
+		p[0] = 'x';
+		frame_put32(p + 28, (uint32_t)n);
+		frame_put64(p + 32, a.v[i].len);
+		memcpy(p + TREE_ENTRY, a.v[i].name, n);
+		memcpy(p + TREE_ENTRY + n, a.v[i].value, a.v[i].len);
+		at += TREE_ENTRY + n + a.v[i].len;
+	}
+	t->ahead_len = at;
+	t->ahead_pos = 0;
+	tree_attrs_clear(&a);
+	return rc < 0 ? out_fail(t, e, ENOMEM, "extended attributes") : 0;
+}
+
 static int enter_dir(struct tree_out *t, int dirfd, const char *name, struct tree_error *e)
 {
 	struct level *l, *more;
@@ -255,14 +289,14 @@ static int emit(struct tree_out *t, int dirfd, const char *name, struct tree_err
 	case S_IFREG:
 		if (t->want && st.st_nlink == 1 && !t->want(t->want_arg, t->path, &st))
 			return 0;
-		if (begin_file(t, dirfd, name, &st, e) < 0)
+		if (begin_file(t, dirfd, name, &st, e) < 0 || head_attrs(t, t->fd, e) < 0)
 			return -1;
 		head_entry(t, 'f', &st, NULL, 0);
 		return 1;
 	case S_IFDIR:
 		if (!t->dirs)
 			return out_fail(t, e, EISDIR, "not copied");
-		if (enter_dir(t, dirfd, name, e) < 0)
+		if (enter_dir(t, dirfd, name, e) < 0 || head_attrs(t, t->levels[t->depth - 1].fd, e) < 0)
 			return -1;
 		head_entry(t, 'd', &st, NULL, 0);
 		return 1;
@@ -357,7 +391,7 @@ static int next_header(struct tree_out *t, struct tree_error *e)
 	return advance(t, e) < 0 ? -1 : 0;
 }
 
-struct tree_out *tree_out_open(const char *path, bool dirs, struct tree_error *e)
+struct tree_out *tree_out_open(const char *path, bool dirs, bool attrs, struct tree_error *e)
 {
 	struct tree_out *t = calloc(1, sizeof(*t));
 	size_t n;
@@ -371,6 +405,7 @@ struct tree_out *tree_out_open(const char *path, bool dirs, struct tree_error *e
 	for (n = strlen(t->root); n > 1 && t->root[n - 1] == '/'; n--)
 		t->root[n - 1] = '\0';
 	t->dirs = dirs;
+	t->attrs = attrs;
 	t->fd = -1;
 	if (advance(t, e) < 0) {
 		tree_out_free(t);
@@ -393,6 +428,17 @@ ssize_t tree_out_read(struct tree_out *t, uint8_t *buf, size_t n, struct tree_er
 		size_t left;
 		ssize_t r;
 
+		if (t->ahead_pos < t->ahead_len) {
+			left = t->ahead_len - t->ahead_pos < n - got ? t->ahead_len - t->ahead_pos : n - got;
+			memcpy(buf + got, t->ahead + t->ahead_pos, left);
+			t->ahead_pos += left;
+			got += left;
+			if (t->ahead_pos == t->ahead_len) {
+				free(t->ahead);
+				t->ahead = NULL;
+			}
+			continue;
+		}
 		if (t->head_pos < t->head_len) {
 			left = t->head_len - t->head_pos;
 			if (left > n - got)
@@ -437,6 +483,7 @@ void tree_out_free(struct tree_out *t)
 	if (t->fd >= 0)
 		close(t->fd);
 	tdestroy(t->seen, free);
+	free(t->ahead);
 	free(t->root);
 	free(t);
 }

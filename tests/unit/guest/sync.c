@@ -213,23 +213,69 @@ static void the_old_one_goes(void **state)
 	sh(f, "grep -q 1 $D/stays");
 }
 
-/* What is kept of nothing goes too: found later, it would take away all that is there. */
-static void nothing_was_there_before(void **state)
+#define SETX "setx() { python3 -c 'import os, sys; os.setxattr(sys.argv[1], sys.argv[2], bytes.fromhex(sys.argv[3]))' \"$@\"; };"
+#define GETX "getx() { python3 -c 'import os, sys; print(os.getxattr(sys.argv[1], sys.argv[2]).hex())' \"$@\"; };"
+
+static bool try_sh(struct fixture *f, const char *script)
+{
+	_cleanup_free_ char *all = xasprintf("cd '%s' && %s", f->dir, script);
+	const char *argv[] = { "bash", "-c", all, NULL };
+	_cleanup_error_ struct error *e = NULL;
+
+	return proc_run(argv, 20000, NULL, NULL, &e) == 0;
+}
+
+static void attributes_travel(void **state)
 {
 	struct fixture *f = *state;
-	struct agent_sync o = { .memory = &f->memory, .keep_old = true };
+
+	sh(f, "mkdir -p $S/x-dir; echo 1 >$S/x-dir/one; echo 2 >$S/x-two");
+	if (!try_sh(f, SETX "setx src/x-two user.colour 726564"))
+		skip_test("no extended attributes of this kind here");
+	sh(f, SETX "setx $S/x-dir user.empty ''; setx $S/x-dir/one user.a 00ff; setx $S/x-dir/one user.b 01");
+	assert_int_equal(sync_now(f, false, NULL), 2);
+	sh(f, GETX "[ $(getx $D/x-two user.colour) = 726564 ]; [ $(getx $D/x-dir/one user.a) = 00ff ]; [ $(getx $D/x-dir/one user.b) = 01 ];"
+		   "[ \"$(getx $D/x-dir user.empty)\" = '' ]");
+	assert_int_equal(sync_now(f, false, NULL), 0);
+	/* The bytes are the same, the file is not. */
+	sh(f, SETX "setx $S/x-two user.colour 626c7565");
+	assert_int_equal(sync_now(f, false, NULL), 1);
+	sh(f, GETX "[ $(getx $D/x-two user.colour) = 626c7565 ]");
+	/* A folder that only the target has comes along when the whole is made anew. */
+	sh(f, SETX "mkdir $D/own; setx $D/own user.mine 07; echo 3 >$S/x-three");
+	assert_int_equal(sync_now(f, false, NULL), 1);
+	sh(f, GETX "[ $(getx $D/own user.mine) = 07 ]; [ $(getx $D/x-two user.colour) = 626c7565 ]");
+}
+
+/* As root: owners of the source, and what only root may give. */
+static void owners_and_rights(void **state)
+{
+	struct fixture *f = *state;
+	struct agent_sync o = { .owner = "keep", .memory = &f->memory };
 	struct error *e = NULL;
 
-	sh(f, "rm -rf $D; echo 1 >$S/file");
+	if (geteuid())
+		skip_test("no extended attributes of this kind here");
+	sh(f, "mkdir $S/o-d; echo x >$S/o-a; chown 12345:54321 $S/o-a; chown -h 7:8 $S/o-d; ln -s o-a $S/o-l; chown -h 9:10 $S/o-l; chmod 4755 $S/o-a");
+	if (!try_sh(f, SETX "setx src/o-a security.capability 0100000200040000000000000000000000000000"))
+		skip_test("no extended attributes of this kind here");
 	assert_ok(agent_sync(f->a, f->src, f->dst, &o, &e), e);
-	assert_ok(agent_sync_done(f->a, f->src, f->dst, &f->memory, &e), e);
-	sh(f, "[ $(ls -A $(dirname $D)) = dst ]");
-	sh(f, "echo mine >$D/mine; echo 22 >$S/file");
+	sh(f, GETX "[ $(stat -c %u:%g:%a $D/o-a) = 12345:54321:4755 ]; [ $(stat -c %u:%g $D/o-d) = 7:8 ]; [ $(stat -c %u:%g $D/o-l) = 9:10 ];"
+		   "[ $(getx $D/o-a security.capability) = 0100000200040000000000000000000000000000 ]");
+	sh(f, "chown 1:2 $S/o-a");
 	assert_ok(agent_sync(f->a, f->src, f->dst, &o, &e), e);
-	assert_int_equal(agent_sync_back(f->a, f->src, f->dst, &e), 1);
-	sh(f, "[ $(cat $D/mine) = mine ] && [ $(cat $D/file) = 1 ]");
-	assert_int_equal(agent_sync_back(f->a, f->src, f->dst, &e), 0);
-	sh(f, "[ $(cat $D/mine) = mine ]");
+	assert_int_equal(o.sent, 3); /* and both names of the file above, as each time */
+	sh(f, "[ $(stat -c %u:%g $D/o-a) = 1:2 ]");
+}
+
+static void links_and_holes(void **state)
+{
+	struct fixture *f = *state;
+
+	sh(f, "mkdir $S/h-d; echo x >$S/h-a; ln $S/h-a $S/h-d/b; truncate -s 8M $S/hole; echo end >>$S/hole; touch -d @1000.5 $S/hole");
+	assert_int_equal(sync_now(f, false, NULL), 3);
+	sh(f, "[ $(stat -c %i $D/h-a) = $(stat -c %i $D/h-d/b) ]; cmp $S/hole $D/hole; [ $(stat -c %b $D/hole) -lt 1000 ];"
+	      "[ $(stat -c %.Y $D/hole) = $(stat -c %.Y $S/hole) ]");
 }
 
 static void errors(void **state)
@@ -250,8 +296,8 @@ int main(void)
 	const struct CMUnitTest tests[] = { cmocka_unit_test(only_changes_are_sent), cmocka_unit_test(equal_size_and_time),
 		cmocka_unit_test(what_only_the_target_has), cmocka_unit_test(open_files_stay), cmocka_unit_test(somebody_stands_in_it),
 		cmocka_unit_test(kinds_may_change),
-		cmocka_unit_test(a_single_file), cmocka_unit_test(the_old_one_goes),
-		cmocka_unit_test(nothing_was_there_before), cmocka_unit_test(errors) };
+		cmocka_unit_test(a_single_file), cmocka_unit_test(the_old_one_goes), cmocka_unit_test(attributes_travel), cmocka_unit_test(links_and_holes),
+		cmocka_unit_test(owners_and_rights), cmocka_unit_test(errors) };
 
 	return cmocka_run_group_tests(tests, setup, teardown);
 }

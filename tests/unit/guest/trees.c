@@ -135,6 +135,16 @@ static void malformed(void **state)
 	assert_int_equal(receive(dst, &keep, s, n, n, &e), -1);
 	n = entry(s, 'e', "", "", 0);
 	assert_int_equal(receive(dst, &keep, s, n, n, &e), -1);
+	/* attributes with a path, without a name, too large, that nobody sends */
+	n = entry(s, 'x', "p", "user.a", 0);
+	assert_int_equal(receive(dst, &keep, s, n, n, &e), -1);
+	n = entry(s, 'x', "", "", 0);
+	assert_int_equal(receive(dst, &keep, s, n, n, &e), -1);
+	n = entry(s, 'x', "", "user.a", 65537);
+	assert_int_equal(receive(dst, &keep, s, n, n, &e), -1);
+	n = entry(s, 'x', "", "trusted.a", 0);
+	assert_int_equal(receive(dst, &keep, s, n, n, &e), -1);
+	assert_non_null(strstr(e.text, "not a copy's extended attribute"));
 	unlink(dst);
 	expect_empty(dir);
 }
@@ -189,12 +199,12 @@ static void sources(void **state)
 {
 	struct tree_error e;
 
-	assert_null(tree_out_open("/nonexistent/x", true, &e));
+	assert_null(tree_out_open("/nonexistent/x", true, false, &e));
 	assert_int_equal(e.code, ENOENT);
 	assert_non_null(strstr(e.text, "/nonexistent/x"));
-	assert_null(tree_out_open("/dev/null", true, &e));
+	assert_null(tree_out_open("/dev/null", true, false, &e));
 	assert_int_equal(e.code, EOPNOTSUPP);
-	assert_null(tree_out_open(*state, false, &e));
+	assert_null(tree_out_open(*state, false, false, &e));
 	assert_int_equal(e.code, EISDIR);
 }
 
