@@ -86,14 +86,14 @@ int app_builds_run(const struct app_builds *b, size_t round, bool force, struct 
 char *app_project_dir(const struct group *g);
 
 /* app_ops.c, with the apps' lock held: builds, pushes and installs or updates; one command on all, in the order of what they depend on. */
-int app_set_deploy(const struct group *g, const struct app_set *s, bool update, bool force, struct error **err);
+int app_set_deploy(const struct group *g, const struct app_set *s, const struct group_deploy *how, struct error **err);
 int app_set_do(const struct group *g, const struct app_set *s, const char *command, struct error **err);
 int group_app_lock(const struct group *g, struct error **err);
 
 /* On a node, by a worker. Output goes to w's lines; a status other than 0 is an error that holds the last of them. */
 int app_run(const struct app *a, const char *command, struct agent *agent, struct worker *w, struct error **err);
 /* What it replaces is kept until app_push_done, or app_take_back: 1 when the files are as they were, 0 when nothing had been replaced. */
-int app_push(const struct app *a, bool bin, bool force, struct agent *agent, struct worker *w, bool *changed, struct error **err);
+int app_push(const struct app *a, const struct group_deploy *how, struct agent *agent, struct worker *w, bool *changed, struct error **err);
 int app_push_done(const struct app *a, bool bin, struct agent *agent, struct error **err);
 int app_take_back(const struct app *a, bool bin, struct agent *agent, struct error **err);
 int app_wait_ready(const struct app *a, struct agent *agent, struct worker *w, struct error **err);

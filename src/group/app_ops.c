@@ -22,7 +22,8 @@ struct part {
 	struct app **apps;
 	size_t napps;
 	const char *command;
-	bool push, bin, force, ready;
+	const struct group_deploy *push; /* files first; NULL: none */
+	bool bin, ready;
 	struct buf said; /* of the worker: a line for each app whose files it changed */
 };
 
@@ -54,7 +55,7 @@ static int mark(const struct app *a, const char *command, struct agent *agent, s
 static int push(const struct part *p, const struct app *a, struct agent *agent, struct worker *w, struct error **err)
 {
 	bool changed = false;
-	int rc = app_push(a, p->bin, p->force, agent, w, &changed, err);
+	int rc = app_push(a, p->push, agent, w, &changed, err);
 
 	if (changed)
 		worker_result(w, "changed\n");
@@ -120,7 +121,8 @@ static int work_part(struct worker *w, void *arg, struct error **err)
 
 struct choice {
 	const char *command;
-	bool push, bin, force, ready, backwards;
+	const struct group_deploy *push; /* or NULL */
+	bool bin, ready, backwards;
 	size_t level, round;
 	const struct app_builds *builds;
 	const char *build; /* command of the host, or NULL */
@@ -145,8 +147,7 @@ static int run_parts(const struct group *g, const struct app_set *s, const struc
 	for (size_t i = 0; i < g->nnodes; i++) {
 		struct part *p = &parts[n];
 
-		*p = (struct part){ .n = &g->nodes[i], .command = c->command, .push = c->push, .bin = c->bin, .force = c->force,
-			.ready = c->ready };
+		*p = (struct part){ .n = &g->nodes[i], .command = c->command, .push = c->push, .bin = c->bin, .ready = c->ready };
 		p->apps = xcalloc(s->n + 1, sizeof(struct app *));
 		for (size_t k = 0; k < s->n; k++) {
 			struct app *a = s->v[c->backwards ? s->n - 1 - k : k];
@@ -233,17 +234,18 @@ static int forget_all_old(const struct group *g, const struct app_set *s, bool b
 	return rc;
 }
 
-int app_set_deploy(const struct group *g, const struct app_set *s, bool update, bool force, struct error **err)
+int app_set_deploy(const struct group *g, const struct app_set *s, const struct group_deploy *how, struct error **err)
 {
+	bool update = how->update;
 	_cleanup_strv_ struct strv changed = STRV_INIT;
-	struct choice c = { .command = update ? "update" : "install", .push = true, .bin = update, .force = force,
+	struct choice c = { .command = update ? "update" : "install", .push = how, .bin = update,
 		.build = update ? "build" : "build_all", .changed = &changed };
 	struct app_builds b = { 0 };
 	int rc = app_builds(s, c.build, update, &b, err);
 
 	c.builds = &b;
 	for (; rc == 0 && c.round < b.rounds; c.round++) {
-		rc = app_builds_run(&b, c.round, force, err);
+		rc = app_builds_run(&b, c.round, how->force, err);
 		if (rc == 0)
 			rc = run_parts(g, s, &c, err);
 	}
@@ -265,16 +267,16 @@ static struct op *begin(const struct group *g, const char *verb, const struct ap
 	return op;
 }
 
-int group_app_deploy(const struct group *g, const char *node, const struct strv *apps, bool update, bool force, struct error **err)
+int group_app_deploy(const struct group *g, const char *node, const struct strv *apps, const struct group_deploy *how, struct error **err)
 {
 	_cleanup_close_ int lock = -1;
 	struct app_set s = { 0 };
 	int rc = -1;
 
 	if (app_select(g, node, apps, &s, err) == 0 && (lock = group_app_lock(g, err)) >= 0) {
-		struct op *op = begin(g, update ? "update" : "install", &s, apps);
+		struct op *op = begin(g, how->update ? "update" : "install", &s, apps);
 
-		rc = op_end(op, op_write(op, err) < 0 ? -1 : app_set_deploy(g, &s, update, force, err), err);
+		rc = op_end(op, op_write(op, err) < 0 ? -1 : app_set_deploy(g, &s, how, err), err);
 	}
 	app_set_free(&s);
 	return rc;

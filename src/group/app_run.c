@@ -123,6 +123,25 @@ static void on_progress(void *arg, uint64_t done, uint64_t total)
 	worker_state(m->w, "%s: %" PRIu64 " MiB sent", m->name, done >> 20);
 }
 
+/* What of `keep`, whose paths are below target, lies below target_bin, as paths from there. False: all of target_bin is kept. */
+static bool keep_below(const struct app *a, struct strv *ret)
+{
+	for (size_t i = 0; i < a->keep.len; i++) {
+		_cleanup_free_ char *full = a->target ? path_join(a->target, a->keep.v[i]) : NULL;
+		size_t n = full ? strlen(full) : 0, m = strlen(a->target_bin);
+
+		while (n > 1 && full[n - 1] == '/')
+			n--;
+		while (m > 1 && a->target_bin[m - 1] == '/')
+			m--;
+		if (n && n <= m && !strncmp(full, a->target_bin, n) && (n == m || a->target_bin[n] == '/'))
+			return false;
+		if (n > m && !strncmp(full, a->target_bin, m) && full[m] == '/')
+			strv_add(ret, full + m + 1);
+	}
+	return true;
+}
+
 /* The file of what this app's node has of it (agent_sync); its folder is made. New. */
 static char *memory_file(const struct app *a, bool bin, struct error **err)
 {
@@ -131,14 +150,16 @@ static char *memory_file(const struct app *a, bool bin, struct error **err)
 	return file_mkdirs(dir, 0700, err) < 0 ? NULL : xasprintf("%s/%s.%s", dir, a->name, bin ? "bin" : "source");
 }
 
-int app_push(const struct app *a, bool bin, bool force, struct agent *agent, struct worker *w, bool *changed, struct error **err)
+int app_push(const struct app *a, const struct group_deploy *how, struct agent *agent, struct worker *w, bool *changed, struct error **err)
 {
+	bool bin = how->update;
 	const char *from = bin ? a->source_bin : a->source, *to = bin ? a->target_bin : a->target;
 	_cleanup_free_ char *memory_path = NULL;
 	_cleanup_buf_ struct buf memory = BUF_INIT, before = BUF_INIT;
 	struct moving m = { .w = w, .name = a->name };
-	struct agent_sync s = { .owner = a->owner, .delete = a->delete && !bin, .keep = (const char *const *)a->keep.v, .memory = &memory, .keep_old = true,
+	struct agent_sync s = { .owner = a->owner, .memory = &memory, .keep_old = true,
 		.progress = on_progress, .arg = &m };
+	_cleanup_strv_ struct strv keep = STRV_INIT;
 	uint64_t start = loop_now();
 
 	if (!from && !to)
@@ -146,8 +167,13 @@ int app_push(const struct app *a, bool bin, bool force, struct agent *agent, str
 	if (!from || !to)
 		return error_set(err, ERR_USAGE, "app %s: it has %s but no %s", a->name, from ? (bin ? "source_bin" : "source") : (bin ? "target_bin" : "target"),
 			from ? (bin ? "target_bin" : "target") : (bin ? "source_bin" : "source"));
+	if (bin)
+		s.delete = keep_below(a, &keep) && how->delete;
+	else
+		s.delete = a->delete || how->delete;
+	s.keep = (const char *const *)(bin ? keep.v : a->keep.v);
 	memory_path = memory_file(a, bin, err);
-	if (!memory_path || (!force && file_exists(memory_path) && file_read(memory_path, MEMORY_MAX, &memory, err) < 0))
+	if (!memory_path || (!how->force && file_exists(memory_path) && file_read(memory_path, MEMORY_MAX, &memory, err) < 0))
 		return -1;
 	buf_add(&before, memory.data, memory.len);
 	worker_state(w, "%s: comparing", a->name);

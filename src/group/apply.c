@@ -152,7 +152,7 @@ static int do_wanted(const struct group *g, bool (*wants)(const struct app *, co
 			keep[i] = wants(s.v[i], &states.v[i]);
 		app_set_keep(&s, keep);
 		if (s.n)
-			rc = install ? app_set_deploy(g, &s, false, false, err) : app_set_do(g, &s, "start", err);
+			rc = install ? app_set_deploy(g, &s, &(struct group_deploy){ 0 }, err) : app_set_do(g, &s, "start", err);
 	}
 	free(keep);
 	app_set_free(&s);

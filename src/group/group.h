@@ -177,8 +177,12 @@ int group_net_start(const char *name, const char *dir, struct error **err);
  * Apps (docs/apps.md). node NULL: all nodes; apps empty or NULL: all apps that they have. Nodes are worked on at the same time; those
  * that fail are reported, the others go on.
  */
-/* install: build_all on the host, push source to target, `install`; update: build, source_bin to target_bin, `update`. */
-int group_app_deploy(const struct group *g, const char *node, const struct strv *apps, bool update, bool force, struct error **err);
+struct group_deploy {
+	bool update; /* build, source_bin to target_bin, `update`; else build_all on the host, source to target, `install` */
+	bool force;  /* builds and pushes all */
+	bool delete; /* what the target has and the source has not goes, as if the app's file said so */
+};
+int group_app_deploy(const struct group *g, const char *node, const struct strv *apps, const struct group_deploy *how, struct error **err);
 /* start (waits until each is ready, in the order of `depends`), stop and uninstall (in the opposite order), or any other command. */
 int group_app_do(const struct group *g, const char *node, const struct strv *apps, const char *command, struct error **err);
 /* "APP.COMMAND" with parameters as $1..., streams to ours; the first status that isn't 0 ends it and is *status. */

@@ -42,7 +42,8 @@ static int deploy(const struct cmd_args *a, bool update, struct error **err)
 	if (!g)
 		return -1;
 	cli_left("apps of group %s may be installed in part; the same command goes on", g->name);
-	if (group_app_deploy(g, node_of(a), arg_list(a, "apps"), update, arg_flag(a, "force"), err) < 0)
+	if (group_app_deploy(g, node_of(a), arg_list(a, "apps"),
+		    &(struct group_deploy){ .update = update, .force = arg_flag(a, "force"), .delete = arg_flag(a, "delete") }, err) < 0)
 		return -1;
 	cli_left(NULL);
 	return 0;
@@ -135,6 +136,7 @@ static int history_run(const struct cmd_args *a, struct error **err)
 static const struct opt deploy_opts[] = {
 	{ 'a', "apps", OPT_WORDS, "APP", "Only these apps", NULL },
 	{ 'f', "force", OPT_FLAG, NULL, FORCE_HELP, NULL },
+	{ 0, "delete", OPT_FLAG, NULL, "What the node has in the target and the source has not goes, but for what the app's `keep` names", NULL },
 	TIMING_OPT,
 	OPT_END,
 };
