@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "clog_pull.h"
 #include "internal.h"
 
 #include "base/cleanup.h"
 #include "base/file.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "base/units.h"
 #include "conf/doc.h"
 
 #include <errno.h>
@@ -46,16 +48,18 @@ static int pull(struct worker *w, void *arg, struct error **err)
 	const struct pulling *p = arg;
 	_cleanup_agent_ struct agent *a = group_reach(p->g, p->n, err);
 	_cleanup_free_ char *to = path_join(p->dir, p->n->name), *fresh = xasprintf("%s/.%s.new", p->dir, p->n->name),
-			    *clock = xasprintf("%s/%s.clock", p->dir, p->n->name);
-	struct agent_copy c = AGENT_COPY_INIT;
+			    *clock = xasprintf("%s/%s.clock", p->dir, p->n->name), *kept = xasprintf("%s/clog", p->g->record),
+			    *memory = path_join(kept, p->n->name);
+	struct clog_pulled got;
+	char all[16], came[16];
 
 	if (!a)
 		return -1;
 	worker_state(w, "pulling %s", p->from);
-	if (file_remove_tree(fresh, err) < 0 || agent_pull(a, p->from, fresh, &c, err) < 0 || file_remove_tree(to, err) < 0 ||
-		file_rename(fresh, to, err) < 0 || file_writef(clock, 0644, err, "%.3f\n", clock_ahead(a)) < 0)
+	if (file_mkdirs(kept, 0700, err) < 0 || file_remove_tree(fresh, err) < 0 || clog_pull(a, p->from, fresh, to, memory, &got, err) < 0 ||
+		file_remove_tree(to, err) < 0 || file_rename(fresh, to, err) < 0 || file_writef(clock, 0644, err, "%.3f\n", clock_ahead(a)) < 0)
 		return -1;
-	worker_done(w, "logs in %s", to);
+	worker_done(w, "logs in %s: %s, %s of it new", to, format_size(got.bytes, all), format_size(got.came, came));
 	return 0;
 }
 
