@@ -4,14 +4,7 @@
 # a qemu-system-* that records its arguments and what is in .in, and plays the rescue CD's part; compares both, job by job. Not part of `make check`:
 # the original is not ours to distribute. Needs pigz, qemu-img, OVMF, python3; no guest is started.
 set -u
-original=$(realpath "${1:?usage: $0 ORIGINAL CROFT}") croft=$(realpath "${2:?usage: $0 ORIGINAL CROFT}")
-here=$(cd "$(dirname "$0")" && pwd)
-work=$(mktemp -d "${TMPDIR:-/tmp}/croft-compare-XXXXXX")
-trap 'rm -rf "$work"' EXIT
-trap 'exit 130' INT TERM
-equal=0 different=0
-unset DISPLAY WAYLAND_DISPLAY CROFT_HOME
-export NO_COLOR=1
+. "$(dirname "$0")/vm_lib.sh"
 
 # What both QEMUs do: recorded, then the CD's part in .out; STATUS as the case wants it.
 cat >"$work/play" <<'S'
@@ -20,56 +13,23 @@ cp -r "$WORKDIR/.in" "$RECORD/in"
 ( sleep 0.3; date '+%F %T' >"$WORKDIR/.out/STARTED"; echo "from the CD" >"$WORKDIR/.out/job.log"; sleep 0.3
   echo "${PLAY_STATUS:-0}" >"$WORKDIR/.out/STATUS"; date '+%F %T' >"$WORKDIR/.out/FINISHED" )
 S
-mkdir -p "$work/bin" "$work/a/home/vm/rescue-x86_64" "$work/b/home/vm/rescue-x86_64" "$work/a/home/.config" "$work/b/home/.config"
-# The original's: nothing is behind it.
-cat >"$work/bin/qemu-system-x86_64" <<'S'
-#!/bin/bash
-WORKDIR=$PWD
-. "$PLAY"
-S
-# Croft speaks with its QEMU: the real one runs what was recorded, without a guest, and is ended when the CD's part is over.
-cat >"$work/qemu" <<'S'
-#!/bin/bash
+cat >"$work/play.croft" <<'S'
 case " $* " in
-*" -cdrom "* | *media=cdrom* | *ide-cd*) ;;
-*) exec qemu-system-x86_64 "$@" ;;
+*" -cdrom "* | *media=cdrom* | *ide-cd*)
+	WORKDIR=$(printf '%s\n' "$@" | sed -n 's/.*path=\(.*\)\/\.out,.*/\1/p' | head -n 1)
+	( . "$PLAY"; sleep 0.3; kill -9 $$ ) </dev/null >/dev/null 2>&1 &
+	;;
 esac
-WORKDIR=$(printf '%s\n' "$@" | sed -n 's/.*path=\(.*\)\/\.out,.*/\1/p' | head -n 1)
-( . "$PLAY"; sleep 0.3; kill -9 $$ ) </dev/null >/dev/null 2>&1 &
-exec qemu-system-x86_64 "$@"
 S
-chmod 755 "$work/bin/qemu-system-x86_64" "$work/qemu"
-cp -r "$original/scripts" "$work/a/home/vm/"
-ln -s "$croft" "$work/vm"
-export PLAY=$work/play
 
-settings() { # lines for both vm.conf; then the profile and the folder are made by the case
+settings() { # lines for both vm.conf; the profile is made with it
+	local home
 	printf '%s\n' 'PORT=' 'SHARES=()' 'SSHKEYS=( "$HOME/one.pub" "$HOME/none.pub" "$HOME/two words.pub" )' "$@" >"$work/conf"
-}
-# both BATCH...: on two fresh folders (those of the last time with again=1); results in a/ and b/.
-both() {
-	local s home rc
-	for s in a b; do
-		home=$work/$s/home
-		rm -rf "$work/$s/record"
-		[ -n "${again:-}" ] || rm -rf "$work/$s/host" "$work/$s/tmp" "$work/$s/croft"
-		mkdir -p "$work/$s/host" "$work/$s/record" "$work/$s/tmp"
-		cp "$work/conf" "$home/.config/vm.conf"
+	for home in "$work/a/home" "$work/b/home"; do
 		echo key1 >"$home/one.pub"; echo key2 >"$home/two words.pub"
 		printf 'RESCUE_ISO=rescue.iso\nRESCUE_SHARES=( "in:@INDIR@" "out:rw:@DATADIR@" )\n' >"$home/vm/rescue-x86_64/guest.env"
 		[ -z "${profile:-}" ] || printf '%s\n' "$profile" >>"$home/vm/rescue-x86_64/guest.env"
 		echo iso >"$home/vm/rescue-x86_64/rescue.iso"
-		(cd "$work/$s/host" && prepare)
-		rc=0
-		if [ $s = a ]; then
-			(cd "$work/a/host" && HOME=$home TMPDIR=$work/a/tmp RECORD=$work/a/record PATH=$work/bin:$PATH \
-				bash -c 'set -efu; PROG=vm; LIBEXEC=$HOME/vm/scripts; . "$LIBEXEC/vm-main.sh"' vm "$@") >"$work/a/out" 2>&1 </dev/null || rc=$?
-		else
-			(cd "$work/b/host" && HOME=$home TMPDIR=$work/b/tmp RECORD=$work/b/record CROFT_HOME=$work/b/croft CROFT_QEMU=$work/qemu \
-				"$work/vm" "$@") >"$work/b/out" 2>&1 </dev/null || rc=$?
-		fi
-		[ "$rc" = 0 ] && echo success >"$work/$s/rc" || echo failure >"$work/$s/rc"
-		facts $s >"$work/$s/facts"
 	done
 }
 # What .in tells a job: the tools' own scripts and the form of what their .pre hands them are each tool's matter, what it says is not.
@@ -106,20 +66,8 @@ facts() {
 		(cd "$work/$1/host" && find . -type f -name 'post-*' | sort | while IFS= read -r f; do echo "post $f: $(tr '\n' '|' <"$f")"; done)
 		echo "left in .in: $(ls -A "$w/.in" 2>/dev/null | tr '\n' ' ')"
 		echo "out: $(ls -A "$w/.out" 2>/dev/null | tr '\n' ' ')"
-	} | sed "s|$w/|WORKDIR/|g; s|$w|WORKDIR|g; s|$work/$1/host|HOSTDIR|g; s|$work/$1/home|HOME|g" | sed -E 's/^disk (\S+) WORKDIR\//disk \1 /'
+	} | sed "s|$w/|WORKDIR/|g; s|$w|WORKDIR|g; s|$work/$1/host|HOSTDIR|g; s|$work/$1/home|HOME|g" | sed -E 's/^disk (\S+) WORKDIR\//disk \1 /; s/127.0.0.1:[3-6][0-9]{4}-:22/127.0.0.1:FREE-:22/'
 }
-compare() { # NAME
-	if diff -U1 --label original --label croft "$work/a/facts" "$work/b/facts" >"$work/diff"; then
-		equal=$((equal + 1))
-		echo "equal     $1 ($(grep -c . "$work/a/facts") facts)"
-	else
-		different=$((different + 1))
-		echo "DIFFERENT $1"
-		sed 's/^/    /' "$work/diff"
-		[ -z "${VERBOSE:-}" ] || tail -n 5 "$work/a/out" "$work/b/out"
-	fi
-}
-
 all_variables='for v in HOSTDIR WORKDIR PROFILES GUESTNAME QEMUARCH UEFI MEDIA TIMEOUT SOCKETS CORES MEMORY FORWARDS HOST PORT ISO KEEPCD; do
 	eval "printf \"%s\\n\" \"$v=\$$v\""
 done'
@@ -133,14 +81,24 @@ both -m 256 -c 1 -t 60 -D AHCI=1M,VIRT=1M,SCSI=1M,NVME=1M @create "my guest" @jo
 both -u -t 9 -D VIRT=1M @create g @job own;						compare "UEFI"
 again=1 both --no-uefi @job own;							compare "--no-uefi"
 profile=$'RESCUE_SOCKETS=2\nRESCUE_CORES=2\nRESCUE_MEMORY=1G\nRESCUE_FORWARDS="hostfwd=tcp:127.0.0.1:15022-:22"\nRESCUE_SHARES=( "${RESCUE_SHARES[@]}" "data:@HOSTDIR@" "more:rw:@HOSTDIR@/d" )'
+settings
 prepare_own=$(declare -f prepare)
 prepare() { eval "${prepare_own/prepare/prepare_base}"; prepare_base; mkdir -p d; }
 both -D VIRT=1M @create g @job own;							compare "RESCUE_* of the profile"
 profile=
+settings
+for s in a b; do
+	mkdir -p "$work/$s/home/vm/my rescue"
+	echo iso >"$work/$s/home/vm/my rescue/m.iso"
+	printf 'RESCUE_ISO=m.iso\nRESCUE_CORES=1\nRESCUE_SHARES=( "in:@INDIR@" "out:rw:@DATADIR@" )\n' >"$work/$s/home/vm/my rescue/guest.env"
+done
+both -r "my rescue" -D VIRT=1M @create g @job own;					compare "-r"
+both -r gone -D VIRT=1M @create g @job own;						compare "-r, no such profile"
 settings 'MEMORY=512M' 'CORES=3' 'FORWARDS="hostfwd=tcp::15555-:22"'
 both -D AHCI=1M @create g @job own;							compare "settings of vm.conf"
 settings
-PLAY_STATUS=3 both -D AHCI=1M @create g @job own;					compare "a job that fails"
+PLAY_STATUS=3 both -D AHCI=1M @create g @job own;					compare "a job that fails" \
+	"-left in .in: job.sh variables " "+left in .in: "
 prepare() { echo 'exit 1' >own.pre; echo : >own.job; }
 both -D AHCI=1M @create g @job own;							compare ".pre fails"
 prepare() { echo : >own.job; }
@@ -148,7 +106,7 @@ both -D AHCI=1M @create g @job other;							compare "no such job"
 both -D AHCI=1M @create g @job own;							compare "neither .pre nor .post"
 prepare() { :; }
 both -D AHCI=1M @create g @job add-ssh-keys;						compare "add-ssh-keys"
-both -D AHCI=1M @create g @job run-ssh;							compare "run-ssh"
+both -D AHCI=1M @create g @job run-ssh;							compare "run-ssh" "+forward tcp:127.0.0.1:FREE-:22"
 prepare() { echo 'echo install' >post-install.sh; }
 both -D AHCI=1M @create g @job post-install;						compare "post-install, the least"
 prepare() {
@@ -168,5 +126,4 @@ cp -r "$original/scripts" "$work/b/home/vm/"
 both -D AHCI=1M @create g @job add-ssh-keys;						compare "the original's add-ssh-keys in LIBEXEC"
 prepare() { echo 'echo install' >post-install.sh; printf 'SETUP_HOSTNAME=w\n' >post-install.env; }
 both -D AHCI=1M @create g @job post-install;						compare "the original's post-install in LIBEXEC"
-echo "$equal equal, $different different"
-[ "$different" = 0 ]
+summary
