@@ -4,6 +4,7 @@
 #define CROFT_TESTS_UNIT_TEST_H
 
 #undef NDEBUG
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -46,12 +47,35 @@
 		error_clear(&(err));                                                               \
 	} while (0)
 
+/* Outlives the test program: one that was ended in the middle leaves neither processes that have dir in their arguments nor dir. */
+static inline int test_dir_watch(const char *dir)
+{
+	int ends[2];
+	pid_t pid;
+
+	if (pipe2(ends, O_CLOEXEC) < 0 || (pid = fork()) < 0)
+		return -1;
+	if (pid == 0) {
+		int null = open("/dev/null", O_WRONLY | O_CLOEXEC);
+
+		setsid();
+		if (dup2(ends[0], 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0)
+			_exit(1);
+		execlp("sh", "sh", "-c",
+			"cat; [ -d \"$0\" ] || exit 0; for p in /proc/[0-9]*; do [ $p != /proc/$$ ] && grep -qF -- \"$0\" $p/cmdline && kill -9 ${p#/proc/}; done; "
+			"rm -rf \"$0\"", dir, NULL);
+		_exit(127);
+	}
+	close(ends[0]); /* the other end is open as long as the test lives */
+	return 0;
+}
+
 /* A fresh directory whose name has a space and UTF-8 in it; as group setup with test_dir_teardown. */
 static inline int test_dir_setup(void **state)
 {
 	char *outer = xstrdup("/tmp/croft-test-XXXXXX");
 
-	if (!mkdtemp(outer))
+	if (!mkdtemp(outer) || test_dir_watch(outer) < 0)
 		return -1;
 	*state = xasprintf("%s/döner dir", outer);
 	free(outer);
