@@ -122,6 +122,8 @@ static int start_of(struct build *b, struct box *v, struct sha *s, struct error 
 {
 	sha_adds(s, "croft build 1");
 	sha_adds(s, b->b->c->type);
+	if (b->recipe)
+		sha_adds(s, b->recipe);
 	return strcmp(b->b->c->type, "croft") ? start_qemu(b, v, s, err) : start_croft(b, v, s, err);
 }
 

@@ -37,6 +37,7 @@ struct build {
 	const struct template *t;
 	const struct part *b;
 	const char *name;
+	const char *recipe; /* whose packages it builds, or NULL */
 	const struct build_opts *o;
 	struct ui *ui;
 	struct conf conf;
@@ -156,6 +157,8 @@ int post_hash(struct build *b, struct sha *s, struct error **err);
 
 /* ---- check.c, run.c ---- */
 
+/* A builder's keys, by themselves and together. */
+int build_check_builder(const struct conf *c, struct error **err);
 /* Reads and checks the builder and all parts of one build; nothing is started. warnings may be NULL. */
 int build_prepare(struct build *b, const struct template *t, const struct part *builder, const struct build_opts *o, struct ui *ui,
 	struct strv *warnings, struct error **err);

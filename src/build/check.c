@@ -140,7 +140,7 @@ static int check_docker(const struct conf *c, struct error **err)
 	return val_error(c->map, err, "docker: %s of commit, discard, export_path must be given", n ? "only one" : "one");
 }
 
-static int check_builder(const struct conf *c, struct error **err)
+int build_check_builder(const struct conf *c, struct error **err)
 {
 	if (!strcmp(c->c->type, "root"))
 		return check_root(c, err);
@@ -219,7 +219,7 @@ int build_prepare(struct build *b, const struct template *t, const struct part *
 	b->box = box_ops_of(builder->c);
 	template_funcs(t, builder, &f);
 	list_steps(b);
-	if (conf_read(builder->c, builder->raw, &f, warnings, &b->conf, err) < 0 || check_builder(&b->conf, err) < 0 ||
+	if (conf_read(builder->c, builder->raw, &f, warnings, &b->conf, err) < 0 || build_check_builder(&b->conf, err) < 0 ||
 		check_parts(b, warnings, err) < 0)
 		return -1;
 	set_fact(b, "ID", "");

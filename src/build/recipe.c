@@ -76,9 +76,16 @@ static char *beside(const struct recipe *r, const char *path)
 	return *path == '/' ? xstrdup(path) : path_join(r->dir, path);
 }
 
+static int check_machine(const struct val *v, struct error **err)
+{
+	_cleanup_conf_ struct conf c = { 0 };
+
+	return want(v, NODE_MAP, "machine", err) < 0 ? -1 : recipe_machine_conf(v, &c, err);
+}
+
 static int read_start(struct recipe *r, struct error **err)
 {
-	static const char *const keys[] = { "release", "packages", "mirror", "root", "image", NULL };
+	static const char *const keys[] = { "release", "packages", "mirror", "root", "image", "machine", NULL };
 	const struct val *v = val_get(r->root, "start");
 	const char *root;
 	int n;
@@ -93,10 +100,11 @@ static int read_start(struct recipe *r, struct error **err)
 	r->mirror = copy(v, "mirror");
 	r->start_image = copy(v, "image");
 	r->start_root = root ? beside(r, root) : NULL;
-	n = !!r->release + !!r->start_image + !!r->start_root;
+	r->machine = val_get(v, "machine");
+	n = !!r->release + !!r->start_image + !!r->start_root + !!r->machine;
 	if (n == 1)
-		return 0;
-	val_error(v, err, "start: %s of release, root, image must be given", n ? "only one" : "one");
+		return r->machine ? check_machine(r->machine, err) : 0;
+	val_error(v, err, "start: %s of release, root, image, machine must be given", n ? "only one" : "one");
 	return error_hint(err, "release: bookworm is Debian's, with packages");
 }
 

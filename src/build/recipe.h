@@ -6,6 +6,7 @@
 #ifndef CROFT_BUILD_RECIPE_H
 #define CROFT_BUILD_RECIPE_H
 
+#include "build/schema.h"
 #include "build/ui.h"
 #include "build/val.h"
 #include "image/sha.h"
@@ -37,6 +38,7 @@ struct recipe {
 	char *name;
 	/* one of them; release: Debian's */
 	char *release, *start_root, *start_image, *mirror;
+	const struct val *machine; /* keys of the builder croft: packages are built in that machine; or NULL */
 	struct strv packages, mirrors, vars; /* vars: NAME=VALUE */
 	struct recipe_step *steps;
 	size_t nsteps;
@@ -63,6 +65,11 @@ char *recipe_fetch(const struct recipe *r, const struct recipe_step *s, const st
 const char *recipe_checksum(const struct recipe_step *s);
 
 /* ---- recipe_run.c ---- */
+
+/* The keys of the machine that packages are built in. */
+int recipe_machine_conf(const struct val *v, struct conf *ret, struct error **err);
+/* The folder in the cache of a recipe with that start; new. */
+char *recipe_dir(const struct recipe *r, const char first[SHA_HEX]);
 
 struct recipe_opts {
 	const char *from, *until, *shell_at; /* ID, ID:PASS or number from 1; or NULL */

@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Builds a recipe: each package and pass in the root as the one before has left it. */
 #include "build/build.h"
-#include "build/recipe.h"
-#include "build/tree.h"
+#include "build/recipe_place.h"
 #include "image/export/export.h"
-#include "image/export/sniff.h"
-#include "image/image.h"
 
 #include "base/cleanup.h"
 #include "base/file.h"
@@ -20,7 +17,6 @@
 #include <string.h>
 
 #define TAIL_LINES 15
-#define STAGE_FILE "build.stage"
 
 enum outcome { NOT_DONE, KEPT, BUILT, BROKEN };
 struct took {
@@ -32,40 +28,21 @@ struct run {
 	const struct recipe *r;
 	const struct recipe_opts *o;
 	const struct ui *ui;
-	struct tree t;
+	struct place *place;
 	char *dir, *out;
-	char first[SHA_HEX]; /* key of the start */
 	struct took *took;
 	int lock;
 	unsigned jobs;
 };
 
-/* ---- keys ---- */
-
-static int hash_start(struct run *w, struct error **err)
+char *recipe_dir(const struct recipe *r, const char first[SHA_HEX])
 {
-	const struct recipe *r = w->r;
-	struct sha *s = sha_new();
-	_cleanup_free_ char *packages = strv_join(&r->packages, " ");
-	int rc = 0;
+	_cleanup_free_ char *sub = xasprintf("builds/%s-%.16s", r->name, first);
 
-	sha_adds(s, "croft recipe 1");
-	sha_adds(s, r->name);
-	sha_adds(s, r->release);
-	sha_adds(s, r->mirror);
-	sha_adds(s, packages);
-	if (r->start_image) {
-		_cleanup_image_ struct image *img = image_open(r->start_image, err);
-
-		if (img)
-			sha_adds(s, img->sha256);
-		rc = img ? 0 : -1;
-	}
-	if (rc == 0 && r->start_root)
-		rc = inputs_path(s, r->start_root, err);
-	sha_end(s, w->first);
-	return rc;
+	return path_cache(sub);
 }
+
+/* ---- keys ---- */
 
 /* files/ of the recipe is shown at /recipe, so all of it counts. */
 static int hash_step(struct run *w, size_t i, const char *files, struct error **err)
@@ -74,7 +51,7 @@ static int hash_step(struct run *w, size_t i, const char *files, struct error **
 	struct sha *h = sha_new();
 	int rc = 0;
 
-	sha_adds(h, i ? w->r->steps[i - 1].key : w->first);
+	sha_adds(h, i ? w->r->steps[i - 1].key : w->place->first);
 	sha_adds(h, s->id);
 	sha_add(h, &s->pass, sizeof s->pass);
 	sha_adds(h, recipe_checksum(s));
@@ -94,9 +71,9 @@ static int keys(struct run *w, struct error **err)
 	_cleanup_free_ char *files = path_join(w->r->dir, "files");
 	struct sha *s = sha_new();
 	char sum[SHA_HEX];
-	int rc = hash_start(w, err);
+	int rc = 0;
 
-	if (rc == 0 && file_exists(files))
+	if (file_exists(files))
 		rc = inputs_path(s, files, err);
 	sha_end(s, sum);
 	for (size_t i = 0; i < w->r->nsteps && rc == 0; i++)
@@ -105,7 +82,6 @@ static int keys(struct run *w, struct error **err)
 }
 
 /* ---- steps by name ---- */
-
 
 /* ID, ID:PASS, or a number from 1. */
 static int find(const struct run *w, const char *option, const char *word, long *ret, struct error **err)
@@ -164,64 +140,28 @@ static void note(void *arg, int stream, const void *p, size_t n)
 	}
 }
 
-static int outside(struct run *w, const char *const *argv, struct error **err)
-{
-	struct tree_exec x = TREE_EXEC_INIT;
-
-	x.outside = true;
-	x.argv = argv;
-	return tree_run(&w->t, &x, err);
-}
-
-/* Clean for each attempt: the work folder is new. What is no archive is put there as it is. */
-static int unpack(struct run *w, const struct recipe_step *s, struct error **err)
-{
-	_cleanup_free_ char *file = s->source ? recipe_fetch(w->r, s, w->ui, err) : NULL;
-	struct sniff kind;
-
-	if (s->source && !file)
-		return -1;
-	if (outside(w, (const char *const[]){ "mkdir", "-p", "build", NULL }, err) < 0)
-		return -1;
-	if (file && sniff_file(file, &kind, err) < 0)
-		return -1;
-	if (file && (kind.kind == SNIFF_TAR || kind.kind == SNIFF_COMPRESSED)) {
-		if (outside(w, (const char *const[]){ "tar", "--extract", "--no-same-owner", "--file", file, "--directory", "build", NULL }, err) < 0)
-			return error_wrap(err, "%s", s->id);
-	} else if (file && outside(w, (const char *const[]){ "cp", file, "build/source", NULL }, err) < 0) {
-		return -1;
-	}
-	for (size_t i = 0; i < s->patches.len; i++) {
-		_cleanup_free_ char *to = xasprintf("build.patch-%zu", i);
-
-		if (outside(w, (const char *const[]){ "cp", s->patches.v[i], to, NULL }, err) < 0)
-			return -1;
-	}
-	return 0;
-}
-
 /* All stages in one shell, so that a `cd` of the first holds for the others. Its name is in a file when one fails. */
 static char *script_of(const struct recipe_step *s)
 {
 	_cleanup_buf_ struct buf b = BUF_INIT;
 
 	buf_adds(&b, "cd /build; set -- *; if [ $# = 1 ] && [ -d \"$1\" ]; then cd \"$1\"; fi; set --\n");
-	buf_adds(&b, "echo patch >/" STAGE_FILE "\n");
+	buf_adds(&b, "echo patch >/" RECIPE_STAGE "\n");
 	for (size_t i = 0; i < s->patches.len; i++)
 		buf_addf(&b, "patch -p1 </build.patch-%zu\n", i);
 	for (int k = 0; k < STAGES; k++)
 		if (s->script[k])
-			buf_addf(&b, "echo %s >/" STAGE_FILE "\n%s\n", stage_names[k], s->script[k]);
+			buf_addf(&b, "echo %s >/" RECIPE_STAGE "\n%s\n", stage_names[k], s->script[k]);
 	return buf_steal(&b);
 }
 
 static int failed(struct run *w, const struct recipe_step *s, int status, const char *path, struct log *l, struct error **err)
 {
-	_cleanup_free_ char *file = path_join(w->t.dir, "work/upper/" STAGE_FILE), *tail = strv_join(&l->tail, "\n");
+	_cleanup_free_ char *tail = strv_join(&l->tail, "\n");
 	_cleanup_buf_ struct buf stage = BUF_INIT;
-	_cleanup_error_ struct error *e = NULL;
 
-	if (file_read(file, 64, &stage, &e) == 0 && stage.len && stage.data[stage.len - 1] == '\n')
+	w->place->ops->stage(w->place, &stage);
+	if (stage.len && stage.data[stage.len - 1] == '\n')
 		stage.data[stage.len - 1] = '\0';
 	error_set(err, ERR_FAILED, "%s pass %u: %s%s: status %d", s->id, s->pass, buf_str(&stage),
 		!strcmp(buf_str(&stage), "test") ? " (its acceptance tests have failed)" : "", status);
@@ -235,20 +175,13 @@ static int run_script(struct run *w, const struct recipe_step *s, struct error *
 	_cleanup_free_ char *id = xasprintf("NAME=%s", s->name), *version = xasprintf("VERSION=%s", s->version);
 	_cleanup_strv_ struct strv env = STRV_INIT;
 	struct log l = { .f = fopen(path, "we"), .line = BUF_INIT };
-	struct tree_exec x = TREE_EXEC_INIT;
 	int status = 0, rc;
 
 	if (!l.f)
 		return error_errno(err, errno, "%s", path);
 	strv_addv(&env, (const char *const[]){ id, version, pass, jobs, NULL });
 	strv_addv(&env, w->r->vars.v ? (const char *const *)w->r->vars.v : (const char *const[]){ NULL });
-	x.argv = (const char *const[]){ "/bin/sh", "-e", "-c", script, NULL };
-	x.env = (const char *const *)env.v;
-	x.fn = note;
-	x.arg = &l;
-	w->t.offline = !s->network;
-	rc = tree_exec(&w->t, &x, &status, err);
-	w->t.offline = false;
+	rc = w->place->ops->run(w->place, script, &env, s->network, note, &l, &status, err);
 	if (rc == 0 && status)
 		rc = failed(w, s, status, path, &l, err);
 	if (fclose(l.f) != 0 && rc == 0)
@@ -267,22 +200,19 @@ static char *took_path(const struct run *w, const struct recipe_step *s)
 static int do_step(struct run *w, size_t i, struct error **err)
 {
 	const struct recipe_step *s = &w->r->steps[i];
-	_cleanup_free_ char *path = took_path(w, s), *files = path_join(w->r->dir, "files");
-	uint64_t start = loop_now();
+	const struct place_ops *ops = w->place->ops;
+	_cleanup_free_ char *path = took_path(w, s), *files = path_join(w->r->dir, "files"), *source = NULL;
+	uint64_t start = loop_now(), bytes = 0;
 
 	ui_say(w->ui, w->r->name, "%s pass %u (%zu of %zu)...", s->id, s->pass, i + 1, w->r->nsteps);
 	w->took[i].how = BROKEN;
-	if (unpack(w, s, err) < 0)
+	if (s->source && !(source = recipe_fetch(w->r, s, w->ui, err)))
 		return -1;
-	if (file_exists(files))
-		strv_addv(&w->t.binds, (const char *const[]){ files, "recipe", NULL });
-	if (run_script(w, s, err) < 0)
+	if (ops->prepare(w->place, source, &s->patches, file_exists(files) ? files : NULL, err) < 0)
+		return error_wrap(err, "%s", s->id);
+	if (run_script(w, s, err) < 0 || ops->commit(w->place, s->key, s->id, &bytes, err) < 0)
 		return -1;
-	strv_free(&w->t.binds);
-	if (outside(w, (const char *const[]){ "sh", "-c", "rm -rf build build.stage build.patch-*; rmdir recipe 2>/dev/null || :", NULL }, err) < 0 ||
-		tree_commit(&w->t, s->key, err) < 0)
-		return -1;
-	w->took[i] = (struct took){ BUILT, (double)(loop_now() - start) / 1e9, tree_size(&w->t, s->key) };
+	w->took[i] = (struct took){ BUILT, (double)(loop_now() - start) / 1e9, bytes };
 	return file_writef(path, 0644, err, "%.1f %" PRIu64 "\n", w->took[i].seconds, w->took[i].bytes);
 }
 
@@ -292,24 +222,17 @@ static int begin_at(struct run *w, long last, struct error **err)
 {
 	_cleanup_strv_ struct strv l = STRV_INIT;
 
-	strv_add(&l, w->first);
+	strv_add(&l, w->place->first);
 	for (long i = 0; i <= last; i++)
 		strv_add(&l, w->r->steps[i].key);
-	strv_free(&w->t.binds);
-	return tree_begin(&w->t, &l, err);
+	return w->place->ops->back(w->place, &l, err);
 }
 
 static int make_start(struct run *w, struct error **err)
 {
-	const struct recipe *r = w->r;
-	struct tree_start s = { .release = r->release, .mirror = r->mirror, .packages = &r->packages, .root = r->start_root ? r->start_root : r->start_image };
-
-	if (tree_has(&w->t, w->first) && !w->o->no_cache)
+	if (!w->o->no_cache && w->place->ops->has(w->place, w->place->first))
 		return 0;
-	ui_say(w->ui, r->name, "The root to build in, from %s...", s.release ? s.release : s.root);
-	if (tree_begin(&w->t, NULL, err) < 0 || tree_fill(&w->t, &s, err) < 0)
-		return error_wrap(err, "start");
-	return tree_commit(&w->t, w->first, err);
+	return w->place->ops->start(w->place, err) < 0 ? error_wrap(err, "start") : 0;
 }
 
 /* The last step that is kept and may be used; -1: none. */
@@ -317,13 +240,13 @@ static long last_kept(struct run *w, long from)
 {
 	long i = 0;
 
-	while (!w->o->no_cache && i < from && i < (long)w->r->nsteps && tree_has(&w->t, w->r->steps[i].key)) {
+	while (!w->o->no_cache && i < from && i < (long)w->r->nsteps && w->place->ops->has(w->place, w->r->steps[i].key)) {
 		_cleanup_free_ char *path = took_path(w, &w->r->steps[i]);
 		_cleanup_fclose_ FILE *f = fopen(path, "re");
 
 		w->took[i].how = KEPT;
 		if (!f || fscanf(f, "%lf %" SCNu64, &w->took[i].seconds, &w->took[i].bytes) != 2)
-			w->took[i].bytes = tree_size(&w->t, w->r->steps[i].key);
+			w->took[i].bytes = 0;
 		i++;
 	}
 	return i - 1;
@@ -353,7 +276,7 @@ static void table(const struct run *w)
 static int write_output(struct run *w, const struct recipe_output *o, struct error **err)
 {
 	_cleanup_free_ char *to = path_join(w->out, o->file), *temp = xasprintf("%s.root.tar", to);
-	struct comm *c = comm_tree(&w->t);
+	struct comm *c = w->place->ops->comm(w->place);
 	bool dir = comm_is_dir(c, o->from);
 	int rc;
 
@@ -361,12 +284,11 @@ static int write_output(struct run *w, const struct recipe_output *o, struct err
 	if (!dir) {
 		rc = c->ops->download(c, o->from, to, err);
 	} else {
-		rc = tree_tar(&w->t, o->from, o->format ? temp : to, err);
+		rc = w->place->ops->tar(w->place, o->from, o->format ? temp : to, err);
 		if (rc == 0 && o->format)
 			rc = image_export(temp, to, &(struct image_export_opts){ .format = o->format, .force = true }, err);
 		unlink(temp);
 	}
-	comm_close(c);
 	return rc < 0 ? error_wrap(err, "output %s", o->file) : 0;
 }
 
@@ -398,13 +320,12 @@ static int run_steps(struct run *w, struct error **err)
 		if (intr_check(err) < 0 || do_step(w, (size_t)i, err) < 0)
 			return -1;
 	if (shell >= 0) {
-		struct comm *c = comm_tree(&w->t);
+		struct comm *c = w->place->ops->comm(w->place);
 		int status = 0, rc;
 
 		ui_say(w->ui, w->r->name, "A shell in the root as it is behind %s; what is changed there is not kept.", w->r->steps[shell].id);
 		fflush(stdout);
 		rc = c->ops->shell(c, &status, err);
-		comm_close(c);
 		return rc < 0 ? -1 : status;
 	}
 	return until < (long)w->r->nsteps - 1 ? 0 : write_outputs(w, err);
@@ -412,16 +333,15 @@ static int run_steps(struct run *w, struct error **err)
 
 static int prepare(struct run *w, struct error **err)
 {
-	_cleanup_free_ char *sub = NULL, *lock = NULL, *logs = path_join(w->out, "logs"), *layers = NULL;
+	_cleanup_free_ char *lock = NULL, *logs = path_join(w->out, "logs");
 	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
 
 	w->jobs = w->o->jobs ? w->o->jobs : cpus > 0 ? (unsigned)cpus : 1;
-	if (keys(w, err) < 0)
+	w->place = (w->r->machine ? place_machine : place_tree)(w->r, w->ui, w->o->no_cache, err);
+	if (!w->place || keys(w, err) < 0)
 		return -1;
-	sub = xasprintf("builds/%s-%.16s", w->r->name, w->first);
-	w->dir = path_cache(sub);
+	w->dir = recipe_dir(w->r, w->place->first);
 	lock = path_join(w->dir, "lock");
-	layers = path_join(w->dir, "layers");
 	if (file_mkdirs(w->dir, 0700, err) < 0 || file_mkdirs(logs, 0755, err) < 0)
 		return -1;
 	w->lock = file_lock(lock, true, 0, err);
@@ -429,7 +349,7 @@ static int prepare(struct run *w, struct error **err)
 		error_wrap(err, "another build of the same recipe");
 		return error_hint(err, "wait for it to end");
 	}
-	return tree_open(&w->t, layers, err);
+	return 0;
 }
 
 int recipe_build(const struct recipe *r, const struct recipe_opts *o, const struct ui *ui, struct error **err)
@@ -437,7 +357,6 @@ int recipe_build(const struct recipe *r, const struct recipe_opts *o, const stru
 	_cleanup_free_ char *standard = xasprintf("output-%s", r->name);
 	struct run w = { .r = r, .o = o, .ui = ui, .lock = -1, .out = path_absolute(o->out ? o->out : standard),
 		.took = xcalloc(r->nsteps, sizeof(struct took)) };
-	_cleanup_error_ struct error *e = NULL;
 	int rc = prepare(&w, err);
 
 	if (rc == 0) {
@@ -445,9 +364,9 @@ int recipe_build(const struct recipe *r, const struct recipe_opts *o, const stru
 		table(&w);
 		if (rc < 0)
 			ui_say(ui, r->name, "What was done is kept: the same command goes on at the package that failed.");
-		tree_remove(&w.t, "work", &e);
 	}
-	tree_close(&w.t);
+	if (w.place)
+		w.place->ops->close(w.place);
 	if (w.lock >= 0)
 		close(w.lock);
 	free(w.took);

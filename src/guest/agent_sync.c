@@ -514,8 +514,8 @@ int agent_sync_done(struct agent *a, const char *src, const char *dst, struct bu
 	_cleanup_free_ char *path = NULL, *old = NULL;
 	int rc = places(a, src, dst, &path, &old, err);
 
-	if (rc == 0)
-		rc = guest_verb(a, (const char *const[]){ "sh", "-c", "[ -e \"$0\" ] || exit 3; rm -rf \"$0\"", old, NULL }, err);
+	if (rc == 0) /* a link that leads nowhere stands for: there was nothing before */
+		rc = guest_verb(a, (const char *const[]){ "sh", "-c", "[ -e \"$0\" ] || [ -L \"$0\" ] || exit 3; rm -rf \"$0\"", old, NULL }, err);
 	if (rc)
 		return rc < 0 ? -1 : 0; /* 3: nothing was kept */
 	return memory && memory->len ? remember_again(a, path, memory, err) : 0;

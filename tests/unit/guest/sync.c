@@ -278,6 +278,25 @@ static void links_and_holes(void **state)
 	      "[ $(stat -c %.Y $D/hole) = $(stat -c %.Y $S/hole) ]");
 }
 
+/* What is kept of nothing goes too: found later, it would take away all that is there. */
+static void nothing_was_there_before(void **state)
+{
+	struct fixture *f = *state;
+	struct agent_sync o = { .memory = &f->memory, .keep_old = true };
+	struct error *e = NULL;
+
+	sh(f, "rm -rf $D; echo 1 >$S/file");
+	assert_ok(agent_sync(f->a, f->src, f->dst, &o, &e), e);
+	assert_ok(agent_sync_done(f->a, f->src, f->dst, &f->memory, &e), e);
+	sh(f, "[ $(ls -A $(dirname $D)) = dst ]");
+	sh(f, "echo mine >$D/mine; echo 22 >$S/file");
+	assert_ok(agent_sync(f->a, f->src, f->dst, &o, &e), e);
+	assert_int_equal(agent_sync_back(f->a, f->src, f->dst, &e), 1);
+	sh(f, "[ $(cat $D/mine) = mine ] && [ $(cat $D/file) = 1 ]");
+	assert_int_equal(agent_sync_back(f->a, f->src, f->dst, &e), 0);
+	sh(f, "[ $(cat $D/mine) = mine ]");
+}
+
 static void errors(void **state)
 {
 	struct fixture *f = *state;
@@ -297,7 +316,7 @@ int main(void)
 		cmocka_unit_test(what_only_the_target_has), cmocka_unit_test(open_files_stay), cmocka_unit_test(somebody_stands_in_it),
 		cmocka_unit_test(kinds_may_change),
 		cmocka_unit_test(a_single_file), cmocka_unit_test(the_old_one_goes), cmocka_unit_test(attributes_travel), cmocka_unit_test(links_and_holes),
-		cmocka_unit_test(owners_and_rights), cmocka_unit_test(errors) };
+		cmocka_unit_test(owners_and_rights), cmocka_unit_test(nothing_was_there_before), cmocka_unit_test(errors) };
 
 	return cmocka_run_group_tests(tests, setup, teardown);
 }
