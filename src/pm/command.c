@@ -316,6 +316,20 @@ static void run_cat(struct reply *r, const struct command *c, const struct strv 
 		error_set(err, ERR_NOT_FOUND, "%s: has no key '%s'", u->id, words->v[2]);
 }
 
+/* How a dependency of u is. */
+static const char *state_of_dep(const struct unit *u, const struct unit *d)
+{
+	struct rivals it = { .side = 0 };
+	const struct unit *rival;
+
+	if (!d->slot)
+		return d->defined ? pm_state_name(d->state) : "does not exist";
+	while ((rival = graph_rival(&machine.core, u, &it)))
+		if (rival->up)
+			return "taken";
+	return u->up ? "taken by this unit" : "free";
+}
+
 static void print_deps(struct reply *r, struct unit *u, unsigned depth)
 {
 	static const char *const kinds[] = { "needs", "binds-to", "after", "conflicts" };
@@ -326,7 +340,7 @@ static void print_deps(struct reply *r, struct unit *u, unsigned depth)
 		bool again = d->seen;
 
 		reply_data(r, "%u\t%s\t%s\t%s", depth, kinds[DEP_KIND(u->deps[i])], d->id,
-			!d->defined ? "does not exist" : again && d->ndeps ? "see above" : pm_state_name(d->state));
+			again && d->ndeps ? "see above" : state_of_dep(u, d));
 		if (!again && depth < 200)
 			print_deps(r, d, depth + 1);
 	}

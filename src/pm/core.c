@@ -53,11 +53,15 @@ void core_mark(struct core *c, struct unit *u)
 
 static void mark_around(struct core *c, struct unit *u)
 {
+	struct rivals it = { 0 };
+
 	core_mark(c, u);
 	for (uint32_t i = 0; i < u->nrdeps; i++)
 		core_mark(c, c->units[DEP_UNIT(u->rdeps[i])]);
 	for (uint32_t i = 0; i < u->ndeps; i++)
 		core_mark(c, c->units[DEP_UNIT(u->deps[i])]);
+	for (struct unit *r; u->type == UNIT_SETUP && (r = graph_rival(c, u, &it));)
+		core_mark(c, r);
 }
 
 void core_mark_all(struct core *c)
@@ -306,29 +310,29 @@ static enum verdict start_verdict(const struct unit *d, enum dep_kind k, char wh
 	return d->up ? WAIT : NEVER;
 }
 
+/* The worst of both, and why. */
+static enum verdict worse(enum verdict all, char why[160], const struct unit *d, enum dep_kind k)
+{
+	char one[160];
+	enum verdict v = start_verdict(d, k, one);
+
+	if (v <= all)
+		return all;
+	memcpy(why, one, sizeof(one));
+	return v;
+}
+
 static enum verdict may_start(const struct core *c, const struct unit *u, char why[160])
 {
 	enum verdict all = GO_ON;
-	char one[160];
+	struct rivals it = { 0 };
 
 	why[0] = '\0';
-	for (uint32_t side = 0; side < 2; side++) {
-		const uint32_t *list = side ? u->rdeps : u->deps;
-		uint32_t n = side ? u->nrdeps : u->ndeps;
-
-		for (uint32_t i = 0; i < n; i++) {
-			enum dep_kind k = DEP_KIND(list[i]);
-			enum verdict v;
-
-			if (side && k != DEP_CONFLICTS)
-				continue;
-			v = start_verdict(c->units[DEP_UNIT(list[i])], k, one);
-			if (v > all) {
-				all = v;
-				memcpy(why, one, sizeof(one));
-			}
-		}
-	}
+	for (uint32_t i = 0; i < u->ndeps; i++)
+		if (DEP_KIND(u->deps[i]) != DEP_CONFLICTS)
+			all = worse(all, why, c->units[DEP_UNIT(u->deps[i])], DEP_KIND(u->deps[i]));
+	for (const struct unit *r; (r = graph_rival(c, u, &it));)
+		all = worse(all, why, r, DEP_CONFLICTS);
 	return all;
 }
 
@@ -453,18 +457,12 @@ bool core_retries(const struct unit *u)
 
 static int refuse_conflict(struct core *c, const struct unit *u, struct error **err)
 {
-	for (uint32_t side = 0; side < 2; side++) {
-		const uint32_t *list = side ? u->rdeps : u->deps;
-		uint32_t n = side ? u->nrdeps : u->ndeps;
+	struct rivals it = { 0 };
 
-		for (uint32_t i = 0; i < n; i++) {
-			const struct unit *d = c->units[DEP_UNIT(list[i])];
-
-			if (DEP_KIND(list[i]) == DEP_CONFLICTS && d->up) {
-				error_set(err, ERR_STATE, "%s: conflicts with %s, which is %s", u->id, d->id,
-					pm_state_name(d->state));
-				return error_hint(err, "stop it first: pm stop %s", d->id);
-			}
+	for (const struct unit *r; (r = graph_rival(c, u, &it));) {
+		if (r->up) {
+			error_set(err, ERR_STATE, "%s: conflicts with %s, which is %s", u->id, r->id, pm_state_name(r->state));
+			return error_hint(err, "stop it first: pm stop %s", r->id);
 		}
 	}
 	return 0;

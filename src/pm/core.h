@@ -18,6 +18,9 @@
  *	binds-to	needs, and if one fails this unit stops too, and returns with it
  *	after		order only
  *	conflicts	(both ways) start is refused while the other has goal up or is not yet stopped
+ *
+ * A root takes many installs but one set-up of a name at a time: set-up units of the same name and root conflict with one
+ * another. Each has an edge to their *slot*, which is never defined and has a name that no unit can have ("set-up of web in /").
  */
 #ifndef CROFT_PM_CORE_H
 #define CROFT_PM_CORE_H
@@ -63,6 +66,7 @@ struct unit {
 	bool seen : 1;	  /* for walks of the graph */
 	bool forced : 1;  /* SIGKILL was sent in this state */
 	bool watched : 1; /* a client follows it; the owner's */
+	bool slot : 1;	  /* no unit: one of its dependents at a time may be up */
 	uint16_t retries; /* restarts in a row */
 	/* the owner's (launch.c, log.c) */
 	struct launch *launch; /* what is under way, or NULL */
@@ -152,6 +156,11 @@ bool core_retries(const struct unit *u);
 /* graph.c: for core.c and unit.c. Edges are kept on both sides, and the order right. */
 int graph_add(struct core *c, struct unit *u, enum dep_kind k, struct unit *on, struct error **err); /* refuses cycles */
 void graph_remove(struct core *c, struct unit *u, enum dep_kind k, struct unit *on);
+/* Iterates over all that conflict with u, from a zeroed `it`; NULL: that was the last. */
+struct rivals {
+	uint32_t side, at, in;
+};
+struct unit *graph_rival(const struct core *c, const struct unit *u, struct rivals *it);
 struct unit *core_name(struct core *c, const char *id); /* finds it or makes one that is only named */
 void core_forget(struct core *c, struct unit *u);	  /* frees a unit that nobody names */
 /* unit.c: sets the fields that come from the parameters. */

@@ -278,6 +278,32 @@ int graph_add(struct core *c, struct unit *u, enum dep_kind k, struct unit *on, 
 	return 0;
 }
 
+struct unit *graph_rival(const struct core *c, const struct unit *u, struct rivals *it)
+{
+	for (; it->side < 2; it->side++, it->at = 0) {
+		const uint32_t *list = it->side ? u->rdeps : u->deps;
+		uint32_t n = it->side ? u->nrdeps : u->ndeps;
+
+		for (; it->at < n; it->at++, it->in = 0) {
+			struct unit *d = c->units[DEP_UNIT(list[it->at])];
+
+			if (DEP_KIND(list[it->at]) != DEP_CONFLICTS)
+				continue;
+			if (!d->slot) {
+				it->at++;
+				return d;
+			}
+			while (it->in < d->nrdeps) {
+				struct unit *r = c->units[DEP_UNIT(d->rdeps[it->in++])];
+
+				if (r != u)
+					return r;
+			}
+		}
+	}
+	return NULL;
+}
+
 void core_load(struct core *c)
 {
 	c->loading = true;

@@ -244,6 +244,57 @@ static void conflicts(void **state)
 	fake_free(&f);
 }
 
+static struct unit *set_up(struct fake *f, const char *id, const char *type, const char *a, const char *b)
+{
+	_cleanup_params_ struct params ps = PARAMS_INIT;
+	struct error *e = NULL;
+	const char *const words[] = { type, "start=x", a, b };
+
+	for (size_t i = 0; i < ARRAY_SIZE(words) && words[i]; i++)
+		assert_ok(params_assign(&ps, words[i], &e), e);
+	assert_ok(core_define(&f->core, id, &ps, &e) ? 0 : -1, e);
+	return core_find(&f->core, id);
+}
+
+/* Set-up units of one name in one root, without being told. */
+static void one_set_up_at_a_time(void **state)
+{
+	struct fake f;
+	struct error *e = NULL;
+	struct unit *a, *b;
+	static const char *const other[] = { "app-v2!setup@cfg@r", "app-v2!setup@s", "app-doc-2.0!setup@r", "app-v2!install@r" };
+
+	fake_init(&f);
+	a = set_up(&f, "app-v1.0!setup@r", "type=setup", NULL, NULL);
+	b = set_up(&f, "app-v2.0!setup@r", "type=setup", NULL, NULL);
+	for (size_t i = 0; i < ARRAY_SIZE(other); i++)
+		set_up(&f, other[i], strstr(other[i], "install") ? "type=install" : "type=setup", NULL, NULL);
+	fake_command(&f, a, PM_EV_START);
+	fake_event(&f, a, PM_EV_READY);
+	assert_err(core_command(&f.core, b, PM_EV_START, "command", &e), e, ERR_STATE, "conflicts with app-v1.0!setup@r, which is RUNNING");
+	assert_err(core_command(&f.core, core_find(&f.core, "set-up of app in r"), PM_EV_START, "command", &e), e, ERR_NOT_FOUND, "no such");
+	for (size_t i = 0; i < ARRAY_SIZE(other); i++) {
+		fake_command(&f, core_find(&f.core, other[i]), PM_EV_START);
+		assert_int_equal(core_find(&f.core, other[i])->state, PM_STARTING);
+	}
+	/* The first is on its way out: the second waits for the place. */
+	fake_command(&f, a, PM_EV_STOP);
+	fake_command(&f, b, PM_EV_START);
+	assert_int_equal(b->state, PM_SCHE_START);
+	fake_event(&f, a, PM_EV_GONE);
+	assert_int_equal(b->state, PM_STARTING);
+	fake_event(&f, b, PM_EV_READY);
+	/* By the keys, whatever the units are called; no longer when the root is another one. */
+	set_up(&f, "x", "type=setup", "name=app", "root=/r");
+	set_up(&f, "y", "type=setup", "name=app", "root=/r");
+	fake_command(&f, core_find(&f.core, "x"), PM_EV_START);
+	assert_err(core_command(&f.core, core_find(&f.core, "y"), PM_EV_START, "command", &e), e, ERR_STATE, "conflicts with x");
+	set_up(&f, "y", "type=setup", "name=app", "root=/s");
+	fake_command(&f, core_find(&f.core, "y"), PM_EV_START);
+	assert_int_equal(core_find(&f.core, "y")->state, PM_STARTING);
+	fake_free(&f);
+}
+
 static void cycles(void **state)
 {
 	struct fake f;
@@ -345,6 +396,7 @@ int main(void)
 		cmocka_unit_test(back_off_and_limit),
 		cmocka_unit_test(time_outs_kill_first),
 		cmocka_unit_test(conflicts),
+		cmocka_unit_test(one_set_up_at_a_time),
 		cmocka_unit_test(cycles),
 		cmocka_unit_test(order_holds),
 		cmocka_unit_test(wrong_units),

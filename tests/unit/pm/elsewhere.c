@@ -280,12 +280,16 @@ static void installs_and_setups(void **state)
 	live_start(&l, NULL, NULL);
 	assert_int_equal(shell(&l, "for v in 1 2; do \"$PM\" unit app-v$v!build type=oneshot start=\"touch '$PWD/built$v'\" && "
 				   "\"$PM\" unit app-v$v!install@r.service type=install needs=app-v$v!build start=\"cp '$PWD/built$v' '$PWD/installed$v'\" && "
-				   "\"$PM\" unit app-v$v!setup@r.service type=setup needs=app-v$v!install@r.service conflicts=app-v$((3 - v))!setup@r.service "
+				   "\"$PM\" unit app-v$v!setup@r.service type=setup needs=app-v$v!install@r.service "
 				   "start=\"cp '$PWD/installed$v' '$PWD/conf$v'\" stop=\"rm '$PWD/conf$v'\" && "
 				   "\"$PM\" unit app-v$v!run@r.service needs=app-v$v!setup@r.service run='sleep 1000' || exit 9; done"), 0);
 	assert_int_equal(PM(&l, "start", "app-v1!run@r.service", "-q"), 0);
 	assert_int_equal(shell(&l, "test -e built1 && test -e installed1 && test -e conf1"), 0);
 	assert_int_equal(PM(&l, "start", "app-v2!install@r.service", "-q"), 0);
+	assert_int_equal(PM(&l, "start", "app-v2!setup@r.service", "-q"), 4);
+	/* A new pm knows it too. */
+	assert_int_equal(PM(&l, "upgrade", "-q"), 0);
+	live_until(&l, "app-v1!setup@r.service", "state", "RUNNING");
 	assert_int_equal(PM(&l, "start", "app-v2!setup@r.service", "-q"), 4);
 	assert_int_equal(PM(&l, "stop", "app-v1!setup@r.service", "-q"), 0);
 	live_until(&l, "app-v1!run@r.service", "state", "STOPPED");
