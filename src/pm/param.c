@@ -81,25 +81,31 @@ int params_words(const struct params *ps, const char *key, struct strv *ret, str
 	return 0;
 }
 
-int params_ms(const struct params *ps, const char *key, uint32_t fallback, uint32_t *ret_ms, struct error **err)
+int param_ms(const char *key, const char *value, uint32_t *ret_ms, struct error **err)
 {
-	const char *v = params_get(ps, key);
-	uint64_t ms = fallback;
+	uint64_t ms;
 
-	if (v && parse_duration(key, v, &ms, err) < 0)
+	if (parse_duration(key, value, &ms, err) < 0)
 		return -1;
 	if (ms > UINT32_MAX)
-		return error_set(err, ERR_USAGE, "%s: '%s' is longer than 49 days", key, v);
+		return error_set(err, ERR_USAGE, "%s: '%s' is longer than 49 days", key, value);
 	*ret_ms = (uint32_t)ms;
 	return 0;
 }
 
-int params_u32(const struct params *ps, const char *key, uint32_t fallback, uint32_t *ret, struct error **err)
+int params_ms(const struct params *ps, const char *key, uint32_t fallback, uint32_t *ret_ms, struct error **err)
 {
 	const char *v = params_get(ps, key);
-	uint64_t n = fallback;
 
-	if (v && parse_u64(key, v, 0, UINT32_MAX, &n, err) < 0)
+	*ret_ms = fallback;
+	return v ? param_ms(key, v, ret_ms, err) : 0;
+}
+
+int param_u32(const char *key, const char *value, uint32_t *ret, struct error **err)
+{
+	uint64_t n;
+
+	if (parse_u64(key, value, 0, UINT32_MAX, &n, err) < 0)
 		return -1;
 	*ret = (uint32_t)n;
 	return 0;

@@ -33,7 +33,9 @@ int params_assign(struct params *ps, const char *word, struct error **err);
 /* The value of a list key as words; absent gives none. */
 int params_words(const struct params *ps, const char *key, struct strv *ret, struct error **err);
 int params_ms(const struct params *ps, const char *key, uint32_t fallback, uint32_t *ret_ms, struct error **err);
-int params_u32(const struct params *ps, const char *key, uint32_t fallback, uint32_t *ret, struct error **err);
+/* One value, as params_ms and for PARAM_NUMBER; *ret stays on an error. */
+int param_ms(const char *key, const char *value, uint32_t *ret_ms, struct error **err);
+int param_u32(const char *key, const char *value, uint32_t *ret, struct error **err);
 
 /* The file form: key=value lines, \\ and \n escaped. */
 void params_format(const struct params *ps, struct buf *b);
@@ -60,6 +62,7 @@ int params_parse(const char *text, size_t n, struct params *ps, struct error **e
 	X("binds-to", UNITS, "needs, and stops when one of them goes away")                                             \
 	X("after", UNITS, "order only: if these start or stop too, wait for them")                                      \
 	X("conflicts", UNITS, "cannot run at the same time; the start is refused")                                      \
+	X("name", TEXT, "setup: what is set up, one at a time in a root; default: the unit's name up to ! or @, less its version")   \
 	X("ready", READY, "exec (default), alive:TIME, pidfile:PATH, notify, fd:N, port:[HOST:]PORT, command:COMMAND")  \
 	X("start-timeout", DURATION, "STARTING at most this long; default 90s")                                         \
 	X("stop-timeout", DURATION, "then SIGKILL; default 10s")                                                        \
