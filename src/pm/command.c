@@ -121,27 +121,37 @@ static void run_reset(struct reply *r, const struct command *c, const struct str
 	reply_end(r, 0, "done");
 }
 
-static void store(struct reply *r, struct unit *u, struct error **err)
+/* -1: it could not be saved, and the client has no answer yet. */
+static int store(struct reply *r, struct unit *u, struct error **err)
 {
 	if (u->type == UNIT_SOCKET)
 		machine.nsocket_units = 1;
-	if (reply_relaxed(r)) {
+	if (reply_relaxed(r))
 		home_defer(u);
-		if (r->client)
-			reply_end(r, 0, "%s", u->id);
-		return;
-	}
-	if (home_save(u, true, err) < 0) {
-		error_wrap(err, "%s: changed in memory, but not on disk", u->id);
-		return;
-	}
-	reply_end(r, 0, "%s", u->id);
+	else if (home_save(u, true, err) < 0)
+		return error_wrap(err, "%s", u->id);
+	if (r->client || !reply_relaxed(r))
+		reply_end(r, 0, "%s", u->id);
+	return 0;
+}
+
+/* A command that is answered with an error has changed nothing, here as on disk. */
+static void undo(struct unit *u, bool existed, struct params *before)
+{
+	_cleanup_error_ struct error *e = NULL;
+
+	if (!existed)
+		home_forget(u);
+	if (existed ? !core_define(&machine.core, u->id, before, &e) : core_remove(&machine.core, u, &e) < 0)
+		log_line("%s", e->msg);
 }
 
 /* Words KEY=VALUE behind the unit's name, over what ps holds. */
 static void define(struct reply *r, struct params *ps, const struct strv *words, struct error **err)
 {
-	struct unit *u;
+	_cleanup_params_ struct params before = PARAMS_INIT;
+	struct unit *u = core_find(&machine.core, words->v[1]);
+	bool existed = u && u->defined;
 
 	for (size_t i = 2; i < words->len; i++)
 		if (params_assign(ps, words->v[i], err) < 0) {
@@ -152,9 +162,11 @@ static void define(struct reply *r, struct params *ps, const struct strv *words,
 		error_wrap(err, "%s", words->v[1]);
 		return;
 	}
+	if (existed)
+		params_copy(&before, &u->params);
 	u = core_define(&machine.core, words->v[1], ps, err);
-	if (u)
-		store(r, u, err);
+	if (u && store(r, u, err) < 0)
+		undo(u, existed, &before);
 }
 
 static void run_unit(struct reply *r, const struct command *c, const struct strv *words, struct error **err)

@@ -42,7 +42,7 @@ static int broken; /* errno of the last write, 0 when all is well */
 static void worked(int code)
 {
 	if (code && !broken)
-		log_line("home: cannot write: %s; going on, states are kept in memory", strerror(code));
+		log_line("home: cannot write: %s; going on, what is new is kept in memory", strerror(code));
 	else if (!code && broken)
 		log_line("home: can be written again");
 	broken = code;
@@ -245,8 +245,8 @@ void home_flush(void)
 		_cleanup_error_ struct error *e = NULL;
 		struct unit *u = machine.core.units[deferred[--ndeferred]];
 
-		if (u && u->defined)
-			home_save(u, false, &e);
+		if (u && u->defined && home_save(u, false, &e) < 0)
+			worked(e->code ? e->code : EIO);
 		if (!ndeferred)
 			free(STEAL(deferred));
 	}

@@ -117,13 +117,28 @@ static int image(char *const *words, int n, struct error **err)
 	return error_errno(err, errno, "mount %s on %s", words[1], words[0]);
 }
 
-static int do_mount(char *const *words, int n, struct error **err)
+/* Where something is mounted is made: a folder, or a file for one that is bound there. */
+static int make_target(char *const *words, int n, struct error **err)
 {
 	struct stat st;
+	int fd;
 
+	if (stat(words[1], &st) == 0)
+		return 0;
+	if (n != 2 || stat(words[0], &st) < 0 || S_ISDIR(st.st_mode))
+		return file_mkdirs(words[1], 0755, err);
+	fd = open(words[1], O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return error_errno(err, errno, "%s", words[1]);
+	close(fd);
+	return 0;
+}
+
+static int do_mount(char *const *words, int n, struct error **err)
+{
 	if (n < 2)
 		return error_set(err, ERR_USAGE, "two words are needed at least: SOURCE TARGET, or tmpfs, overlay, image and the TARGET");
-	if (stat(words[1], &st) < 0 && file_mkdirs(words[1], 0755, err) < 0)
+	if (make_target(words, n, err) < 0)
 		return -1;
 	if (!strcmp(words[0], "overlay"))
 		return overlay(words + 1, n - 1, err);

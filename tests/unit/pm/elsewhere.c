@@ -192,6 +192,33 @@ static void mounts(void **state)
 	live_end(&l);
 }
 
+/* A folder with what is mounted in it, a file; names with blanks; where the source is missing, and what somebody else unmounts. */
+static void bind_mounts(void **state)
+{
+	_cleanup_free_ char *bad = NULL;
+	struct live l;
+
+	live_new(&l);
+	if (shell(&l, "mkdir -p 'ä src/in' && mount -t tmpfs x 'ä src/in'") != 0) {
+		live_end(&l);
+		skip_test("needs root");
+	}
+	live_start(&l, NULL, NULL);
+	assert_int_equal(shell(&l, "d=$PWD; echo one >'ä src/f'; echo two >'ä src/in/g'; "
+				   "\"$PM\" unit dir type=mount mount=\"'$d/ä src' '$d/new/ö to'\" && "
+				   "\"$PM\" unit file type=mount mount=\"'$d/ä src/f' '$d/f2'\" needs=dir && \"$PM\" start file -q && "
+				   "cat 'new/ö to/f' 'new/ö to/in/g' && [ \"$(cat f2)\" = one ] && echo three >f2 && grep -q three 'ä src/f'"), 0);
+	bad = xasprintf("mount='%s/none' '%s/to'", l.dir, l.dir);
+	assert_int_equal(PM(&l, "unit", "bad", "type=mount", bad), 0);
+	assert_int_equal(PM(&l, "start", "bad", "-q"), 1);
+	log_says(&l, "bad", "none on ");
+	assert_int_equal(shell(&l, "umount f2"), 0);
+	live_until(&l, "file", "state", "FAIL");
+	assert_int_equal(PM(&l, "stop", "dir", "-q"), 0);
+	assert_int_equal(shell(&l, "[ ! -e 'new/ö to/f' ] && [ -e 'ä src/f' ] && [ -e 'ä src/in/g' ] && umount 'ä src/in'"), 0);
+	live_end(&l);
+}
+
 /* Ctrl-C and the like at `pm invoke` are the job's; after `pm upgrade` the next command is answered. */
 static void signals_of_an_invoked_job(void **state)
 {
@@ -308,6 +335,7 @@ int main(void)
 		cmocka_unit_test(pms_of_the_inventory),
 		cmocka_unit_test(the_environment_is_inherited_when_asked),
 		cmocka_unit_test(mounts),
+		cmocka_unit_test(bind_mounts),
 		cmocka_unit_test(signals_of_an_invoked_job),
 		cmocka_unit_test(somebody_unmounts),
 		cmocka_unit_test(a_link_goes_away),

@@ -150,7 +150,7 @@ static bool tiny_home(struct live *l)
 static void full_disk(void **state)
 {
 	_cleanup_buf_ struct buf out = BUF_INIT;
-	_cleanup_free_ char *fill = NULL;
+	_cleanup_free_ char *fill = NULL, *b_dir = NULL;
 	char block[4096] = "";
 	struct live l;
 	pid_t first;
@@ -166,6 +166,7 @@ static void full_disk(void **state)
 	assert_int_equal(PM(&l, "start", "a", "-q"), 0);
 	first = live_pid(&l, "a");
 	fill = xasprintf("%s/fill", l.home);
+	b_dir = xasprintf("%s/units/b", l.home);
 	fd = open(fill, O_WRONLY | O_CREAT, 0600);
 	while (write(fd, block, sizeof(block)) > 0)
 		;
@@ -175,6 +176,12 @@ static void full_disk(void **state)
 	live_until(&l, "a", "restarts", "1");
 	live_until(&l, "a", "state", "RUNNING");
 	assert_int_equal(PM(&l, "unit", "b", "run=sleep 1000"), 1);
+	/* And has changed nothing: neither in memory nor on disk. */
+	assert_int_equal(PM(&l, "status", "b"), 3);
+	assert_false(file_exists(b_dir));
+	assert_int_equal(PM(&l, "set-property", "a", "restart=never"), 1);
+	assert_int_equal(PM_OUT(&l, &out, "cat", "a", "restart"), 0);
+	assert_string_equal(buf_str(&out), "restart=always\n");
 	/* Even pm's death loses nothing: the watcher knows. */
 	first = live_pid(&l, "a");
 	kill(live_machine(&l), SIGKILL);
