@@ -24,7 +24,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define LOCK_TRIES 40
+#define LOCK_TRIES 40 /* of 5 ms, when somebody has the home */
+#define LOCK_PATIENCE 2000 /* when nobody has, and still it is locked */
 #define KEEP_LINES 50	/* of a state file */
 #define MANY_LINES 200	/* then it is shortened */
 #define STATE_MAX (1 << 20)
@@ -142,12 +143,24 @@ static int try_lock(struct error **err)
 	return error_hint(err, "`pm list` asks it; another home: --home DIR");
 }
 
+/* Whoever made this home its own last is alive. */
+static bool has_owner(void)
+{
+	_cleanup_error_ struct error *e = NULL;
+	struct proc_id id;
+
+	return proc_id_read("pm.pid", &id, &e) == 0 && proc_id_alive(&id);
+}
+
 int home_lock(struct error **err)
 {
 	int fd = try_lock(err);
 
-	/* A process that a watcher was just starting when it was killed holds it too, until it has become its program. */
-	for (int i = 0; fd < 0 && i < LOCK_TRIES; i++) {
+	/*
+	 * A process that a watcher was just starting when it was killed holds it too, until it has become its program, which on a
+	 * busy computer may be seconds. One that has just begun has not yet written who it is.
+	 */
+	for (int i = 0; fd < 0 && (i < LOCK_TRIES || !has_owner()) && i < LOCK_PATIENCE; i++) {
 		nanosleep(&(struct timespec){ 0, 5000000 }, NULL);
 		error_clear(err);
 		fd = try_lock(err);

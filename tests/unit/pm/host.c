@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <limits.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 static const struct host_values plain = { .program = "/usr/bin/pm", .init_stream = "/etc/pm.stream" };
@@ -307,6 +308,112 @@ static void the_command(void **state)
 	HOST(0, "without --init-stream", "install", "--root", root, "--system", "launchd");
 }
 
+/* Every init system by its command line: which files there are then, that remove takes them all, with each option in what is written. */
+static void install_for_each_system(void **state)
+{
+	static const struct {
+		const char *system, *dirs[2], *first, *files[5], *stream, *log, *home;
+	} cases[] = {
+		{ "systemd", { NULL }, "etc/systemd/system/pm.service",
+			{ "etc/systemd/system/multi-user.target.wants/pm.service" },
+			"\"--init-stream\" \"/etc/my stream\"", "StandardError=append:/var/log/p m.log\n", "Environment=\"PMHOME=/srv/p m\"" },
+		{ "openrc", { NULL }, "etc/init.d/pm", { "etc/runlevels/default/pm" },
+			"'\\''/etc/my stream'\\''", "error_log='/var/log/p m.log'", "PMHOME=/srv/p m" },
+		{ "sysvinit", { "/etc/rc2.d", "/etc/rc6.d" }, "etc/init.d/pm", { "etc/rc2.d/S20pm", "etc/rc6.d/K01pm" },
+			"'--init-stream' '/etc/my stream'", "log='/var/log/p m.log'", "PMHOME='/srv/p m'" },
+		{ "runit", { "/etc/service" }, "etc/sv/pm/run", { "etc/service/pm" },
+			"'--init-stream' '/etc/my stream'", "exec >>'/var/log/p m.log'", "PMHOME='/srv/p m'" },
+		{ "s6", { "/etc/s6/service" }, "etc/s6/sv/pm/run", { "etc/s6/service/pm" },
+			"'--init-stream' '/etc/my stream'", "exec >>'/var/log/p m.log'", "PMHOME='/srv/p m'" },
+		{ "bsd", { NULL }, "usr/local/etc/rc.d/pm", { "etc/rc.conf.d/pm" },
+			"'--init-stream' '/etc/my stream'", ">>'/var/log/p m.log'", "PMHOME='/srv/p m'" },
+		{ "launchd", { NULL }, "Library/LaunchDaemons/croft.pm.plist", { NULL },
+			"<string>/etc/my stream</string>", "<string>/var/log/p m.log</string>", "<string>/srv/p m</string>" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_free_ char *root = xasprintf("%s/rööt of %s", (char *)*state, cases[i].system), *first = xasprintf("%s/%s", root, cases[i].first);
+		_cleanup_buf_ struct buf b = BUF_INIT, text = BUF_INIT;
+		struct error *err = NULL;
+
+		make(root, "");
+		for (size_t k = 0; k < 2 && cases[i].dirs[k]; k++)
+			make(root, cases[i].dirs[k]);
+		HOST(0, cases[i].system, "install", "--root", root, "--system", cases[i].system, "--init-stream", "/etc/my stream", "--stdout",
+			"/var/log/p m.log", "--home", "/srv/p m", "--program", "/opt/p m", "--as-root");
+		HOST(0, "installed, ", "status", "--root", root, "--system", cases[i].system);
+		assert_ok(file_read(first, 10000, &text, &err), err);
+		if (!strstr(text.data, cases[i].stream) || !strstr(text.data, cases[i].log) || !strstr(text.data, cases[i].home) ||
+			!strstr(text.data, "/opt/p m"))
+			fail_msg("%s: a value is not in:\n%s", cases[i].system, text.data);
+		for (size_t k = 0; k < 5 && cases[i].files[k]; k++) {
+			_cleanup_free_ char *path = xasprintf("%s/%s", root, cases[i].files[k]);
+			struct stat st;
+
+			if (lstat(path, &st) < 0)
+				fail_msg("%s: no %s", cases[i].system, path);
+		}
+		/* Somebody else's file stops it, and --force puts that by. */
+		assert_ok(file_writef(first, 0644, &err, "not pm's\n"), err);
+		HOST(4, "--force", "install", "--root", root, "--system", cases[i].system);
+		HOST(0, cases[i].system, "install", "--root", root, "--system", cases[i].system, "--force");
+		HOST(0, "", "remove", "--root", root, "--system", cases[i].system);
+		buf_clear(&text);
+		assert_ok(file_read(first, 10000, &text, &err), err);
+		assert_string_equal(text.data, "not pm's\n");
+		HOST(3, "not installed", "status", "--root", root, "--system", cases[i].system);
+		for (size_t k = 0; k < 5 && cases[i].files[k]; k++) {
+			_cleanup_free_ char *path = xasprintf("%s/%s", root, cases[i].files[k]);
+			struct stat st;
+
+			if (lstat(path, &st) == 0)
+				fail_msg("%s: %s is left", cases[i].system, path);
+		}
+	}
+}
+
+/* Whose service it is: --user below HOME, --as-root the system's, which asks for root's rights. */
+static void whose_service(void **state)
+{
+	_cleanup_buf_ struct buf b = BUF_INIT;
+	_cleanup_free_ char *home = xasprintf("%s/hömé", (char *)*state), *unit = xasprintf("%s/.config/systemd/user/pm.service", home),
+			    *plist = xasprintf("%s/Library/LaunchAgents/croft.pm.plist", home), *root = xasprintf("%s/root", (char *)*state);
+	const char *before = getenv("HOME");
+	_cleanup_free_ char *was = before ? xstrdup(before) : NULL;
+
+	make(root, "");
+	setenv("HOME", home, 1);
+	HOST(2, "exclude each other", "install", "--user", "--as-root", "--root", root);
+	HOST(0, "this user's systemd service", "install", "--user", "--root", root, "--system", "systemd");
+	assert_int_equal(access(unit, F_OK), 0);
+	HOST(0, "this user's launchd service", "install", "--user", "--root", root, "--system", "launchd");
+	assert_int_equal(access(plist, F_OK), 0);
+	HOST(2, "openrc has no services of users", "install", "--user", "--root", root, "--system", "openrc");
+	HOST(0, "", "remove", "--user", "--root", root, "--system", "systemd");
+	assert_int_equal(access(unit, F_OK), -1);
+	HOST(0, "", "remove", "--user", "--root", root, "--system", "launchd");
+	unsetenv("HOME");
+	HOST(1, "HOME is not set", "install", "--user", "--root", root, "--system", "systemd");
+	if (was)
+		setenv("HOME", was, 1);
+}
+
+/* A service manager that can be started and asked without being process 1: what pm wrote is what its tools run. */
+static void runit_runs_what_was_written(void **state)
+{
+	_cleanup_free_ char *tool = path_find_program("runsvdir"), *script = NULL;
+
+	if (!tool)
+		skip_test("runit is not here");
+	script = xasprintf("set -e; cd '%s'; mkdir -p r/etc/service; printf \"unit u 'run=sleep 1000'\\nstart u\\n\" >stream; "
+			   "'%s' host install --root r --system runit --program '%s' --init-stream \"$PWD/stream\" --home \"$PWD/h\" --stdout \"$PWD/log\"; "
+			   "mkdir svc; cp -r r/etc/sv/pm svc/pm; runsvdir svc & p=$!; trap 'kill -HUP $p; wait $p || :' EXIT; n=0; "
+			   "until '%s' --home h list 2>/dev/null | grep -q 'u .*RUNNING'; do n=$((n + 1)); [ $n -lt 600 ]; sleep 0.1; done; "
+			   "sv -w 60 down \"$PWD/svc/pm\"; '%s' --home h list 2>/dev/null | grep -q 'u .*STOPPED'",
+		(char *)*state, PM_PROGRAM, PM_PROGRAM, PM_PROGRAM, PM_PROGRAM);
+	assert_int_equal(run((const char *[]){ "sh", "-c", script, NULL }, "runit"), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -317,6 +424,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(files_of_others_stay, test_dir_setup, test_dir_teardown),
 		cmocka_unit_test_setup_teardown(links_go_where_directories_are, test_dir_setup, test_dir_teardown),
 		cmocka_unit_test_setup_teardown(the_command, test_dir_setup, test_dir_teardown),
+		cmocka_unit_test_setup_teardown(install_for_each_system, test_dir_setup, test_dir_teardown),
+		cmocka_unit_test_setup_teardown(whose_service, test_dir_setup, test_dir_teardown),
+		cmocka_unit_test_setup_teardown(runit_runs_what_was_written, test_dir_setup, test_dir_teardown),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
