@@ -12,7 +12,7 @@
 
 static struct {
 	int op, how; /* op -1: any; how: errno, or -1 to die; 0: nothing asked for */
-	unsigned long at, count[4], all;
+	unsigned long at, count[FAULT_NOPS], all;
 } hook;
 
 static void note(const char *line)
@@ -38,7 +38,7 @@ static void report(void)
 
 static void prepare(void)
 {
-	static const char *const ops[] = { "write", "fsync", "rename", "fork" };
+	static const char *const ops[FAULT_NOPS] = { "write", "fsync", "rename", "fork", "qmp" };
 	const char *spec = getenv("CROFT_FAULT");
 	char op[16], how[16];
 
@@ -47,7 +47,7 @@ static void prepare(void)
 		atexit(report);
 	if (!spec || sscanf(spec, "%15[a-z]:%lu:%15s", op, &hook.at, how) != 3)
 		return;
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < FAULT_NOPS; i++)
 		if (!strcmp(op, ops[i]))
 			hook.op = i;
 	hook.how = !strcmp(how, "die") ? -1 : !strcmp(how, "EIO") ? EIO : ENOSPC;
@@ -59,7 +59,7 @@ int fault(enum fault_op op)
 	unsigned long n, all, mine;
 
 	pthread_once(&once, prepare);
-	all = __atomic_add_fetch(&hook.all, 1, __ATOMIC_RELAXED);
+	all = op == FAULT_QMP ? 0 : __atomic_add_fetch(&hook.all, 1, __ATOMIC_RELAXED);
 	mine = __atomic_add_fetch(&hook.count[op], 1, __ATOMIC_RELAXED);
 	if (!hook.how || (hook.op >= 0 && hook.op != (int)op))
 		return 0;

@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "base/cleanup.h"
+#include "base/fault.h"
 #include "base/file.h"
 #include "base/loop.h"
 #include "base/mem.h"
@@ -102,8 +103,12 @@ static int send_command(struct qmp *q, const char *command, json_t *args, unsign
 {
 	json_t *o = json_pack("{s:s, s:i}", "execute", command, "id", (int)id);
 	char *text;
-	int rc = 0;
+	int rc = 0, failed = fault(FAULT_QMP);
 
+	if (failed) {
+		json_decref(o);
+		return error_errno(err, failed, "%s: %s", q->sock, command);
+	}
 	if (o && args)
 		json_object_set(o, "arguments", args);
 	text = o ? json_dumps(o, JSON_COMPACT) : NULL;
