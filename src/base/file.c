@@ -120,19 +120,30 @@ static int write_temp(const char *temp, const void *p, size_t n, mode_t mode, st
 	return file_fsync(fd, temp, err);
 }
 
-int file_write(const char *path, const void *p, size_t n, mode_t mode, struct error **err)
+int file_stage(const char *path, const void *p, size_t n, mode_t mode, char **temp, struct error **err)
 {
 	static unsigned serial;
 	_cleanup_free_ char *dir = path_dirname(path);
-	_cleanup_free_ char *temp = xasprintf("%s/.%s.tmp-%d-%u", dir, path_basename(path), (int)getpid(),
-		__atomic_fetch_add(&serial, 1, __ATOMIC_RELAXED));
 
-	unlink(temp); /* of an earlier process with our pid */
-	if (write_temp(temp, p, n, mode, err) < 0 || file_rename(temp, path, err) < 0) {
-		unlink(temp);
+	*temp = xasprintf("%s/.%s.tmp-%d-%u", dir, path_basename(path), (int)getpid(), __atomic_fetch_add(&serial, 1, __ATOMIC_RELAXED));
+	unlink(*temp); /* of an earlier process with our pid */
+	if (write_temp(*temp, p, n, mode, err) == 0)
+		return 0;
+	unlink(*temp);
+	free(STEAL(*temp));
+	return -1;
+}
+
+int file_write(const char *path, const void *p, size_t n, mode_t mode, struct error **err)
+{
+	_cleanup_free_ char *temp = NULL;
+
+	if (file_stage(path, p, n, mode, &temp, err) < 0)
 		return -1;
-	}
-	return 0;
+	if (file_rename(temp, path, err) == 0)
+		return 0;
+	unlink(temp);
+	return -1;
 }
 
 int file_writef(const char *path, mode_t mode, struct error **err, const char *fmt, ...)

@@ -21,6 +21,8 @@ int file_read(const char *path, size_t max, struct buf *b, struct error **err);
 int file_make(const char *path, mode_t mode); /* a new file, to read and write; fd, or -1 with errno */
 /* Replaces path by these bytes, or leaves it as it was. mode as for open. */
 int file_write(const char *path, const void *p, size_t n, mode_t mode, struct error **err);
+/* Its first half: the bytes are on disk under *temp, beside path; file_rename is the second. */
+int file_stage(const char *path, const void *p, size_t n, mode_t mode, char **temp, struct error **err);
 int file_writef(const char *path, mode_t mode, struct error **err, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 /* rename that is on disk when it returns (fsyncs the directory). */

@@ -51,7 +51,9 @@ int store_load(struct store *s, struct error **err);
 int store_load_held(struct store *s, struct error **err); /* the same; the caller holds index/.lock */
 int store_lock_index(struct store *s, bool wait, struct error **err); /* fd; ERR_STATE when somebody has it */
 char *store_sub(const struct store *s, const char *sub); /* path below the store; new */
-/* Writes an index file over entries; returns 0. */
+/* Writes an index file over entries; returns 0. The other does all but its last step, file_rename of *temp to *path. */
+int store_stage_index(struct store *s, const struct idx_entry *e, size_t n, const uint64_t *packs, size_t npacks,
+	char **path, char **temp, struct error **err);
 int store_write_index(struct store *s, const struct idx_entry *e, size_t n, const uint64_t *packs,
 	size_t npacks, char **path, struct error **err);
 int store_add_index(struct store *s, const char *path, struct error **err);
@@ -110,6 +112,9 @@ int object_bytes(struct store *s, const struct hash *root, size_t max, struct bu
 /* A name or a hash in hex, either with /PART; *size the size of the object. */
 int store_resolve(struct store *s, const char *name, struct hash *ret, struct error **err);
 int store_object_size(struct store *s, const struct hash *root, uint64_t *size, bool *set, struct error **err);
+/* ref_write in two steps: all but the name is on disk under *temp; the name, or temp is gone. */
+int ref_stage(struct store *s, const struct store_ref *r, char **temp, struct error **err);
+int ref_commit(struct store *s, const struct store_ref *r, bool replace, const char *temp, struct error **err);
 int ref_write(struct store *s, const struct store_ref *r, bool replace, struct error **err);
 /* Fails when the name is wrong or (unless replace) exists. */
 int ref_check_new(struct store *s, const char *name, bool replace, struct error **err);

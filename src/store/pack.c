@@ -12,8 +12,8 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-/* Dirty pages are sent to the disk in steps of this size while the rest is still being made. */
-#define FLUSH_STEP (8u << 20)
+/* Dirty pages are sent to the disk in steps of this size while the rest is still being made, so that little is left for the end. */
+#define FLUSH_STEP (1u << 20)
 #define SCAN (1u << 20)
 
 char *pack_path(const char *store, uint64_t id)

@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 #include <time.h>
+#include <unistd.h>
 
 /* Reads [from, to) of the source, a slab at a time, and cuts it without looking back. */
 int put_pump(struct put *p, uint64_t from, uint64_t to, struct error **err)
@@ -134,9 +135,47 @@ static int put_all(struct put *p, const char *name, struct error **err)
 	return put_name(p, &r, &root, err);
 }
 
+struct staged {
+	struct store *s;
+	const struct store_ref *r;
+	char *temp;
+	struct error *err;
+};
+
+static void *stage(void *arg)
+{
+	struct staged *g = arg;
+
+	ref_stage(g->s, g->r, &g->temp, &g->err);
+	return NULL;
+}
+
+/* The name goes to disk beside what it names, and gets its place after that. */
+static int seal_named(struct put *p, const struct store_ref *r, struct error **err)
+{
+	struct staged g = { .s = p->w->s, .r = r };
+	pthread_t thread;
+	bool beside = pthread_create(&thread, NULL, stage, &g) == 0;
+	int rc = session_seal(p->w, err);
+
+	if (beside)
+		pthread_join(thread, NULL);
+	else
+		stage(&g);
+	if (rc == 0 && g.err)
+		rc = error_move(err, &g.err);
+	if (rc == 0)
+		rc = ref_commit(p->w->s, r, p->o->replace, g.temp, err);
+	else if (g.temp)
+		unlink(g.temp);
+	error_clear(&g.err);
+	free(g.temp);
+	return rc;
+}
+
 int put_name(struct put *p, struct store_ref *r, const struct hash *root, struct error **err)
 {
-	if (session_flush_meta(p->w, err) < 0 || session_drain(p->w, err) < 0 || session_seal(p->w, err) < 0)
+	if (session_flush_meta(p->w, err) < 0 || session_drain(p->w, err) < 0)
 		return -1;
 	hash_hex(root, p->ret->object);
 	p->ret->fresh = p->w->fresh;
@@ -144,7 +183,7 @@ int put_name(struct put *p, struct store_ref *r, const struct hash *root, struct
 	memcpy(r->object, p->ret->object, sizeof(r->object));
 	r->size = p->ret->size;
 	r->stored = p->ret->stored;
-	if (ref_write(p->w->s, r, p->o->replace, err) < 0)
+	if (seal_named(p, r, err) < 0)
 		return -1;
 	store_merge_indexes(p->w->s);
 	return 0;

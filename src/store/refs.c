@@ -67,24 +67,40 @@ int ref_parse(const char *text, size_t len, struct store_ref *ret)
 	return rc;
 }
 
-int ref_write(struct store *s, const struct store_ref *r, bool replace, struct error **err)
+int ref_stage(struct store *s, const struct store_ref *r, char **temp, struct error **err)
 {
-	_cleanup_free_ char *path = ref_path(s, r->name), *text = NULL;
-	json_t *j;
+	_cleanup_free_ char *path = ref_path(s, r->name), *text = NULL, *line = NULL;
+	json_t *j = ref_json(r);
 
-	if (ref_check_new(s, r->name, replace, err) < 0)
-		return -1;
-	j = ref_json(r);
 	if (j)
 		json_object_del(j, "name"); /* that is the file's */
 	text = json_dumps(j, JSON_INDENT(2));
 	json_decref(j);
 	if (!text)
 		return error_set(err, ERR_USAGE, "the message for '%s' is not UTF-8", r->name);
-	if (file_writef(path, store_file_mode(s->path), err, "%s\n", text) < 0)
+	line = xasprintf("%s\n", text);
+	return file_stage(path, line, strlen(line), store_file_mode(s->path), temp, err);
+}
+
+int ref_commit(struct store *s, const struct store_ref *r, bool replace, const char *temp, struct error **err)
+{
+	_cleanup_free_ char *path = ref_path(s, r->name);
+
+	if (ref_check_new(s, r->name, replace, err) < 0 || file_rename(temp, path, err) < 0) {
+		unlink(temp);
 		return -1;
+	}
 	listing_refresh(s);
 	return 0;
+}
+
+int ref_write(struct store *s, const struct store_ref *r, bool replace, struct error **err)
+{
+	_cleanup_free_ char *temp = NULL;
+
+	if (ref_check_new(s, r->name, replace, err) < 0 || ref_stage(s, r, &temp, err) < 0)
+		return -1;
+	return ref_commit(s, r, replace, temp, err);
 }
 
 int store_show(struct store *s, const char *name, struct store_ref *ret, struct error **err)

@@ -436,6 +436,48 @@ int session_drain(struct session *w, struct error **err)
 	return 0;
 }
 
+/* A pack and its name on disk, beside what else has to be written. */
+struct sync {
+	pthread_t thread;
+	struct session *w;
+	int dirfd;
+	const char *dir;
+	int rc;
+	struct error *err;
+};
+
+static void *sync_pack(void *arg)
+{
+	struct sync *y = arg;
+
+	y->rc = file_fsync(y->w->pack.fd, y->w->pack.path, &y->err);
+	if (y->rc == 0)
+		y->rc = file_fsync(y->dirfd, y->dir, &y->err);
+	return NULL;
+}
+
+/* The pack and then its index are on disk: an index that came first could name what a power cut has taken. */
+static int seal(struct session *w, int dirfd, const char *dir, char **path, struct error **err)
+{
+	struct sync y = { .w = w, .dirfd = dirfd, .dir = dir };
+	_cleanup_free_ char *temp = NULL;
+	bool beside = pthread_create(&y.thread, NULL, sync_pack, &y) == 0;
+	int rc = store_stage_index(w->s, w->pack.entries, w->pack.n, &w->pack.id, 1, path, &temp, err);
+
+	if (beside)
+		pthread_join(y.thread, NULL);
+	else
+		sync_pack(&y);
+	if (rc == 0 && y.rc < 0)
+		rc = error_move(err, &y.err);
+	error_clear(&y.err);
+	if (rc == 0 && file_rename(temp, *path, err) == 0)
+		return 0;
+	if (temp)
+		unlink(temp);
+	return -1;
+}
+
 int session_seal(struct session *w, struct error **err)
 {
 	_cleanup_free_ char *path = NULL, *dir = store_sub(w->s, "packs/.");
@@ -446,8 +488,7 @@ int session_seal(struct session *w, struct error **err)
 	dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dirfd < 0)
 		return error_errno(err, errno, "%s", dir);
-	if (file_fsync(w->pack.fd, w->pack.path, err) < 0 || file_fsync(dirfd, dir, err) < 0 ||
-		store_write_index(w->s, w->pack.entries, w->pack.n, &w->pack.id, 1, &path, err) < 0)
+	if (seal(w, dirfd, dir, &path, err) < 0)
 		return -1;
 	w->sealed = xreallocarray(w->sealed, w->nsealed + 1, sizeof(*w->sealed));
 	w->sealed[w->nsealed++] = w->pack.id;

@@ -106,8 +106,8 @@ void store_close(struct store *s)
 	free(s);
 }
 
-int store_write_index(struct store *s, const struct idx_entry *e, size_t n, const uint64_t *packs, size_t npacks,
-	char **path, struct error **err)
+int store_stage_index(struct store *s, const struct idx_entry *e, size_t n, const uint64_t *packs, size_t npacks,
+	char **path, char **temp, struct error **err)
 {
 	_cleanup_buf_ struct buf b = BUF_INIT;
 	uint64_t id;
@@ -116,7 +116,20 @@ int store_write_index(struct store *s, const struct idx_entry *e, size_t n, cons
 		return error_errno(err, errno, "cannot get random bytes for the name of an index");
 	*path = xasprintf("%s/index/%016" PRIx64 ".idx", s->path, id);
 	index_build(e, n, packs, npacks, &b);
-	return file_write(*path, b.data, b.len, store_file_mode(s->path), err);
+	return file_stage(*path, b.data, b.len, store_file_mode(s->path), temp, err);
+}
+
+int store_write_index(struct store *s, const struct idx_entry *e, size_t n, const uint64_t *packs, size_t npacks,
+	char **path, struct error **err)
+{
+	_cleanup_free_ char *temp = NULL;
+
+	if (store_stage_index(s, e, n, packs, npacks, path, &temp, err) < 0)
+		return -1;
+	if (file_rename(temp, *path, err) == 0)
+		return 0;
+	unlink(temp);
+	return -1;
 }
 
 static void add_index(struct store *s, const struct index *ix)
