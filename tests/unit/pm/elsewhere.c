@@ -326,6 +326,48 @@ static void installs_and_setups(void **state)
 	live_end(&l);
 }
 
+/* The clients' command lines as the chapters on pm have them, each once; `pm start` and its like also through the pipe. */
+static void the_clients_commands(void **state)
+{
+	static const struct {
+		int status;
+		const char *line;
+	} lines[] = {
+		{ 0, "unit a run='sleep 1000' reload=signal:HUP title=x" }, { 0, "unit b needs=a run='sleep 1000'" },
+		{ 0, "unit c reload=signal:HUP run='sh -c \"trap : HUP; while :; do sleep 0.1; done\"'" }, { 0, "unit f run=false" },
+		{ 0, "start b" }, { 0, "status a" }, { 0, "restart a" }, { 0, "try-restart a" }, { 0, "try-restart c" }, { 3, "try-restart none" },
+		{ 4, "reload c" }, { 0, "try-reload-or-restart c" }, { 4, "status c" }, { 0, "start c" }, { 0, "reload c" },
+		{ 0, "reload-or-restart c a" }, { 0, "try-reload-or-restart c a" }, { 0, "status c" }, { 0, "cat a" }, { 0, "cat a title" },
+		{ 3, "cat a umask" }, { 0, "set-property a title=y" }, { 2, "set-property a titel=y" }, { 0, "list-dependencies b" },
+		{ 0, "start f" }, { 1, "wait f" }, { 0, "reset-failed f" }, { 0, "wait f" }, { 0, "list" }, { 0, "tree" }, { 0, "jobs" },
+		{ 0, "log" }, { 0, "keys" }, { 0, "inventory" }, { 3, "invoke -- sh -c 'exit 3'" }, { 0, "kill c" }, { 1, "wait c" },
+		{ 0, "stop a b c" }, { 4, "status b" }, { 0, "dispatch --plan plan" }, { 3, "status z" }, { 0, "dispatch plan" }, { 0, "start z" }, { 0, "status z" },
+		{ 0, "shell -- true" }, { 0, "upgrade" }, { 0, "remove f" }, { 3, "status f" }, { 2, "strat a" },
+	};
+	struct live l;
+
+	live_new(&l);
+	live_start(&l, NULL, NULL);
+	assert_int_equal(shell(&l, "echo \"unit z 'run=sleep 1000'\" >plan"), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(lines); i++) {
+		_cleanup_free_ char *line = xasprintf("exec \"$PM\" %s >said 2>&1 </dev/null", lines[i].line);
+		int got = shell(&l, line);
+
+		if (got != lines[i].status) {
+			_cleanup_buf_ struct buf said = BUF_INIT;
+
+			live_file(&l, "said", &said);
+			fail_msg("pm %s: status %d, not %d: %s", lines[i].line, got, lines[i].status, buf_str(&said));
+		}
+	}
+	assert_int_equal(shell(&l, "echo 'start b' >\"$PMHOME/input\""), 0);
+	live_until(&l, "a", "state", "RUNNING");
+	live_until(&l, "b", "state", "RUNNING");
+	assert_int_equal(shell(&l, "echo 'stop a' >\"$PMHOME/input\""), 0);
+	live_until(&l, "a", "state", "STOPPED");
+	live_end(&l);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -340,6 +382,7 @@ int main(void)
 		cmocka_unit_test(somebody_unmounts),
 		cmocka_unit_test(a_link_goes_away),
 		cmocka_unit_test(installs_and_setups),
+		cmocka_unit_test(the_clients_commands),
 	};
 
 	return cmocka_run_group_tests_name("pm/elsewhere", tests, NULL, NULL);
