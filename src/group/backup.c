@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/units.h"
+#include "group/guard.h"
 #include "internal.h"
 #include "machine/backup.h"
 #include "machine/snapshot.h"
@@ -127,6 +128,7 @@ int group_backup(const char *group, const struct group_backup_opts *o, char **re
 	_cleanup_free_ struct member *args = NULL;
 	_cleanup_free_ struct work *works = NULL;
 	_cleanup_free_ char *name = NULL;
+	struct guard guard = { .fd = -1 };
 	uint64_t halted = 0;
 	int rc;
 
@@ -145,6 +147,7 @@ int group_backup(const char *group, const struct group_backup_opts *o, char **re
 		args[i] = (struct member){ .o = o, .opts = { .name = name, .text = o->text, .group = group, .progress = on_progress, .arg = &args[i] } };
 		works[i] = (struct work){ .label = path_basename(members.v[i]), .arg = &args[i], .fn = copy_member };
 	}
+	guard_begin(&guard, &members);
 	if (begin_all(args, members.len, &members, s, err) < 0 || at_one_instant(args, members.len, &halted, err) < 0)
 		rc = -1;
 	else if ((rc = work_run(works, members.len, "backup", err)) < 0)
@@ -153,6 +156,7 @@ int group_backup(const char *group, const struct group_backup_opts *o, char **re
 		backup_end(args[i].task);
 		machine_free(args[i].m);
 	}
+	guard_end(&guard);
 	if (rc == 0 && halted)
 		log_info("group %s: stood still for %.2f s", group, (double)halted / 1e9);
 	if (rc == 0)

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "group/guard.h"
 #include "group/ports.h"
 #include "machine/snapshot.h"
 #include "net/net.h"
@@ -193,9 +194,10 @@ static int finish_all(struct taking *x, bool ok, uint64_t *halted_ns, struct err
 	return ok ? 0 : -1;
 }
 
-static int take(struct taking *x, const struct group_snapshot_opts *o, uint64_t *halted_ns, struct error **err)
+static int take(struct taking *x, const struct strv *names, const struct group_snapshot_opts *o, uint64_t *halted_ns, struct error **err)
 {
 	_cleanup_free_ char *dir = NULL, *end = NULL;
+	struct guard guard = { .fd = -1 };
 	struct timespec now;
 	struct tm tm;
 	char text[32];
@@ -214,9 +216,12 @@ static int take(struct taking *x, const struct group_snapshot_opts *o, uint64_t 
 		ok = false;
 	} else {
 		note_ports(x, dir);
+		guard_begin(&guard, names);
 		ok = begin_all(x, o->disk_only, err) == 0 && save_all(x, o->disk_only, err) == 0;
 	}
-	if (finish_all(x, ok, halted_ns, err) == 0 && file_rename(dir, end, err) == 0)
+	ok = finish_all(x, ok, halted_ns, err) == 0;
+	guard_end(&guard);
+	if (ok && file_rename(dir, end, err) == 0)
 		return 0;
 	/* The machines' parts are gone, or go now. */
 	{
@@ -238,7 +243,7 @@ int group_snapshot_take(const char *group, const struct group_snapshot_opts *o, 
 	x.s->text = xstrdup(o->text);
 	*halted_ns = 0;
 	if (gsnap_members(group, &names, err) == 0 && (lock = group_lock(group, err)) >= 0 && group_snapshot_recover(group, err) == 0)
-		rc = take(&x, o, halted_ns, err);
+		rc = take(&x, &names, o, halted_ns, err);
 	if (rc < 0)
 		error_wrap(err, "group %s: snapshot%s%s", group, x.s->name ? " " : "", x.s->name ? x.s->name : "");
 	else
