@@ -258,9 +258,13 @@ measure_guest() {
 		ours+=" $(first_program pm)" peer+=" $(first_program init)"
 	done
 	most "process 1 of a guest until its first program / busybox init" "$(median <<<"$ours")" "$(median <<<"$peer")" 1.5
-	most "own time of process 1 of a guest until its first program / 50 ms" "$(median <own.us)" 50000 1
-	grep -q '"found": "kvm"' < <(croft doctor --format json) &&
+	# An emulated processor takes many times as long as one, and longer the busier the computer is.
+	if grep -q '"found": "kvm"' < <(croft doctor --format json); then
+		most "own time of process 1 of a guest until its first program / 50 ms" "$(median <own.us)" 50000 1
 		most "process 1 of tiny until its first program / 50 ms" "$(median <<<"$ours")" 50000 1
+	else
+		echo "own time of process 1 of a guest until its first program, emulated: $(($(median <own.us) / 1000)) ms (no limit)"
+	fi
 }
 
 peers=()
