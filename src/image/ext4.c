@@ -92,11 +92,15 @@ static void fill(struct ext2_inode *i, mode_t type, const struct ext4_meta *m)
 	i->i_atime = i->i_ctime = i->i_mtime = (__u32)m->mtime;
 }
 
-/* A full directory is made longer by a block. */
+/* A full directory is made longer by a block. The library would enter a name twice. */
 static errcode_t enter(struct ext4 *e, ext2_ino_t dir, const char *name, ext2_ino_t ino, int type)
 {
-	errcode_t code = ext2fs_link(e->fs, dir, name, ino, type);
+	ext2_ino_t there;
+	errcode_t code = ext2fs_lookup(e->fs, dir, name, (int)strlen(name), NULL, &there);
 
+	if (code != EXT2_ET_FILE_NOT_FOUND)
+		return code ? code : EXT2_ET_FILE_EXISTS;
+	code = ext2fs_link(e->fs, dir, name, ino, type);
 	if (code == EXT2_ET_DIR_NO_SPACE) {
 		code = ext2fs_expand_dir(e->fs, dir);
 		if (!code)

@@ -34,7 +34,7 @@ struct ova {
 	size_t digest_hex;
 };
 
-/* Names inside are of the same stem: VirtualBox accepts no other manifest. Any character is fine in them but separators. */
+/* Names inside are those of VirtualBox, of the same stem: it accepts no other manifest. Any character is fine in them but separators. */
 static void set_names(struct ova *v)
 {
 	_cleanup_free_ char *stem = xstrndup(v->j->name, NAME_MAX_);
@@ -44,7 +44,7 @@ static void set_names(struct ova *v)
 			*p = '-';
 	v->descr.name = xasprintf("%s.ovf", stem);
 	v->manifest.name = xasprintf("%s.mf", stem);
-	v->disk.name = xasprintf("%s-disk1.vmdk", stem);
+	v->disk.name = xasprintf("%s-disk001.vmdk", stem);
 }
 
 static int set_machine(struct ova *v, struct error **err)

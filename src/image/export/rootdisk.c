@@ -39,6 +39,7 @@ struct making {
 	struct buf stage[STAGES];
 	bool etc, usr;        /* what every root has */
 	bool vmlinuz, initrd; /* Debian's links to the newest kernel, in / */
+	unsigned stages;      /* of stage_paths, a bit each */
 	char *uuid;
 };
 
@@ -67,6 +68,8 @@ static int look(void *arg, struct root *r, struct archive_entry *e, struct error
 	is_root(m, r, e, err);
 	m->vmlinuz |= !strcmp(path, "vmlinuz");
 	m->initrd |= !strcmp(path, "initrd.img");
+	for (unsigned i = 0; i < STAGES; i++)
+		m->stages |= strcmp(path, stage_paths[i]) ? 0 : 1u << i;
 	if (facts[1] > m->epoch)
 		m->epoch = facts[1];
 	sha_adds(m->sha, path);
@@ -127,6 +130,17 @@ static int empty(struct making *m, struct archive_entry *e, const char *path, st
 	return ext4_bytes(m->fs, path, &meta, "", 0, err);
 }
 
+static bool boots(const struct making *m)
+{
+	return m->stages == (1u << STAGES) - 1;
+}
+
+/* What the disk has its own of, instead of the root's. */
+static bool is_ours(const struct making *m, const char *path)
+{
+	return boots(m) && (!strcmp(path, "etc/fstab") || !strcmp(path, "boot/grub/grub.cfg"));
+}
+
 static int put(void *arg, struct root *r, struct archive_entry *e, struct error **err)
 {
 	struct making *m = arg;
@@ -134,7 +148,7 @@ static int put(void *arg, struct root *r, struct archive_entry *e, struct error 
 	enum root_verdict v = root_filter(&filter, e);
 
 	m->r = r;
-	if (v == ROOT_DROP)
+	if (v == ROOT_DROP || is_ours(m, path))
 		return 0;
 	for (size_t i = 0; i < STAGES; i++)
 		if (!strcmp(path, stage_paths[i]))
@@ -155,11 +169,6 @@ __attribute__((format(printf, 4, 5))) static int text(
 	va_end(ap);
 	return ext4_bytes(m->fs, path, &(struct ext4_meta){ .mode = 0644, .mtime = m->epoch },
 		buf_str(&b), b.len, err);
-}
-
-static bool boots(const struct making *m)
-{
-	return m->stage[STAGE_BOOT].len && m->stage[STAGE_CORE].len && m->stage[STAGE_EFI].len;
 }
 
 /* Names of file systems, which only who makes them knows. */
