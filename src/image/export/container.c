@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "image/export/container.h"
+#include "image/export/follow.h"
 
 #include "base/buf.h"
 #include "base/cleanup.h"
@@ -133,9 +134,11 @@ int container_names(const char *file, struct strv *ret, struct error **err)
 
 enum { SEEN_DIR = 1, SEEN_OTHER, GONE };
 struct stack {
-	const char *file;
+	struct follow follow;
+	size_t layer;	  /* that is read */
 	struct map above; /* path -> one of these, of the layers above: (void *)(intptr_t) */
 	struct map here;  /* of the layer that is read */
+	struct map heirs; /* hidden files of that layer -> the hard link that has their content, not owned */
 	container_fn *fn;
 	void *arg;
 };
@@ -179,31 +182,88 @@ static void note(struct stack *s, const char *path, int what)
 	map_set(&s->here, path, (void *)(intptr_t)what);
 }
 
-static int on_entry(struct stack *s, struct archive *ar, struct archive_entry *e, struct error **err)
+enum kind { ENTRY, WHITE, OPAQUE_DIR };
+
+/* Path of an entry without its decoration; of a whiteout, that of what is gone. NULL: of the root itself. */
+static char *path_of(struct archive_entry *e, enum kind *kind)
 {
-	_cleanup_free_ char *path = xstrdup(plain(archive_entry_pathname(e)));
-	const char *base;
+	char *path = xstrdup(plain(archive_entry_pathname(e)));
 	size_t n = strlen(path);
-	bool dir = archive_entry_filetype(e) == AE_IFDIR;
+	char *base;
 
 	while (n && path[n - 1] == '/')
 		path[--n] = '\0';
-	if (!n || !strcmp(path, "."))
-		return 0;
 	base = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
-	if (!strcmp(base, OPAQUE)) {
+	*kind = !strcmp(base, OPAQUE) ? OPAQUE_DIR : !strncmp(base, WHITEOUT, strlen(WHITEOUT)) ? WHITE : ENTRY;
+	if (*kind == WHITE)
+		memmove(base, base + strlen(WHITEOUT), strlen(base) - strlen(WHITEOUT) + 1);
+	if (n && strcmp(path, "."))
+		return path;
+	free(path);
+	return NULL;
+}
+
+/* The first time, from the lowest layer up: where everything lies. */
+static int on_header(void *arg, struct archive *ar, struct archive_entry *e, struct error **err)
+{
+	struct stack *s = arg;
+	enum kind kind;
+	_cleanup_free_ char *path = path_of(e, &kind);
+	const char *hard = archive_entry_hardlink(e);
+
+	if (!path)
+		return 0;
+	follow_entry(&s->follow, s->layer, path, kind == ENTRY ? archive_entry_symlink(e) : NULL, hard ? plain(hard) : NULL);
+	if (kind == OPAQUE_DIR)
+		path[strlen(path) - strlen(strrchr(path, '/') ? "/" OPAQUE : OPAQUE)] = '\0';
+	if (kind != ENTRY)
+		follow_gone(&s->follow, path, kind == WHITE);
+	return 0;
+}
+
+/* A file that a layer above hides may live on under another name. NULL: it does not. */
+static const char *other_name(struct stack *s, struct archive_entry *e, const char *path)
+{
+	const char *heir = archive_entry_filetype(e) == AE_IFREG && !archive_entry_hardlink(e) ? follow_heir(&s->follow, s->layer, path) : NULL;
+
+	if (!heir || hidden(s, heir))
+		return NULL;
+	map_set(&s->heirs, path, (void *)(uintptr_t)heir);
+	return heir;
+}
+
+/* A hard link to where its content has gone; false: it is that content itself, which was handed on. */
+static bool link_to(const struct stack *s, struct archive_entry *e, const char *path)
+{
+	const char *own = plain(archive_entry_hardlink(e)), *target = follow_path(&s->follow, s->layer, own), *heir = map_get(&s->heirs, target);
+
+	if (heir && !strcmp(heir, path))
+		return false;
+	target = heir ? heir : target;
+	if (strcmp(target, own))
+		archive_entry_set_hardlink(e, target);
+	return true;
+}
+
+static int on_entry(void *arg, struct archive *ar, struct archive_entry *e, struct error **err)
+{
+	struct stack *s = arg;
+	enum kind kind;
+	_cleanup_free_ char *own = path_of(e, &kind);
+	const char *path;
+
+	if (!own)
+		return 0;
+	path = follow_path(&s->follow, s->layer, own);
+	if (kind != ENTRY) {
 		note(s, path, GONE);
 		return 0;
 	}
-	if (!strncmp(base, WHITEOUT, strlen(WHITEOUT))) {
-		_cleanup_free_ char *gone = xasprintf("%.*s%s", (int)(base - path), path, base + strlen(WHITEOUT));
-
-		note(s, gone, GONE);
+	if (hidden(s, path) && !(path = other_name(s, e, path)))
 		return 0;
-	}
-	if (hidden(s, path))
+	if (archive_entry_hardlink(e) && !link_to(s, e, path))
 		return 0;
-	note(s, path, dir ? SEEN_DIR : SEEN_OTHER);
+	note(s, path, archive_entry_filetype(e) == AE_IFDIR ? SEEN_DIR : SEEN_OTHER);
 	archive_entry_set_pathname(e, path);
 	return s->fn(s->arg, ar, e, err);
 }
@@ -224,44 +284,59 @@ static la_ssize_t read_nested(struct archive *ar, void *arg, const void **block)
 	return got;
 }
 
-static int each_of_layer(struct stack *s, const char *layer, struct error **err)
+static int each_of_layer(const char *file, const char *layer, container_fn *fn, void *arg, struct error **err)
 {
 	_cleanup_free_ char *block = xmalloc(BLOCK);
 	int64_t size;
-	struct nested n = { .outer = open_at(s->file, layer, &size, err), .block = block };
+	struct nested n = { .outer = open_at(file, layer, &size, err), .block = block };
 	struct archive *ar;
 	struct archive_entry *e;
 	int got = ARCHIVE_OK, rc = 0;
 
 	if (!n.outer)
-		return *err ? -1 : error_set(err, ERR_FAILED, "%s: its layer %s is not in it", s->file, layer);
+		return *err ? -1 : error_set(err, ERR_FAILED, "%s: its layer %s is not in it", file, layer);
 	ar = archive_read_new();
 	archive_read_support_filter_all(ar);
 	archive_read_support_format_tar(ar);
 	archive_read_support_format_empty(ar);
 	if (archive_read_open(ar, &n, NULL, read_nested, NULL) != ARCHIVE_OK)
-		rc = failed(s->file, ar, err);
+		rc = failed(file, ar, err);
 	while (rc == 0 && (got = archive_read_next_header(ar, &e)) == ARCHIVE_OK)
-		rc = intr_check(err) < 0 ? -1 : on_entry(s, ar, e, err);
+		rc = intr_check(err) < 0 ? -1 : fn(arg, ar, e, err);
 	if (rc == 0 && got != ARCHIVE_EOF)
-		rc = failed(s->file, ar, err);
+		rc = failed(file, ar, err);
 	archive_read_free(ar);
 	archive_read_free(n.outer);
 	return rc;
 }
 
+/* One layer alone has nothing below it whose links could lead elsewhere. */
+static int find_places(struct stack *s, const char *file, const struct strv *layers, struct error **err)
+{
+	follow_init(&s->follow, layers->len);
+	for (size_t i = 0; i < layers->len && layers->len > 1; i++) {
+		s->layer = i;
+		if (each_of_layer(file, layers->v[i], on_header, s, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 int container_each(const char *file, const struct strv *layers, container_fn *fn, void *arg, struct error **err)
 {
-	struct stack s = { .file = file, .fn = fn, .arg = arg };
-	int rc = 0;
+	struct stack s = { .fn = fn, .arg = arg };
+	int rc = find_places(&s, file, layers, err);
 
 	for (size_t i = layers->len; i-- > 0 && rc == 0;) {
-		rc = each_of_layer(&s, layers->v[i], err);
+		s.layer = i;
+		rc = each_of_layer(file, layers->v[i], on_entry, &s, err);
 		MAP_FOR(&s.here, it)
 			if (what_of(&s.above, it->key) == 0)
 				map_set(&s.above, it->key, it->value);
 		map_free(&s.here);
+		map_free(&s.heirs);
 	}
 	map_free(&s.above);
+	follow_clear(&s.follow);
 	return rc;
 }
