@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "box.h"
 #include "build/http.h"
+#include "vbox.h"
 
 #include "base/cleanup.h"
 #include "base/file.h"
@@ -498,15 +499,12 @@ int box_power_off(struct build *b, struct error **err)
 	return 0;
 }
 
-static int convert(struct build *b, size_t i, const char *to, struct error **err)
+static int convert(struct build *b, size_t i, const char *format, const char *to, struct error **err)
 {
 	struct box *v = b->vm;
 	_cleanup_free_ char *from = disk_path(v, i), *temp = xasprintf("%s.convert", to), *snap = snap_name(b->final);
 	_cleanup_strv_ struct strv argv = STRV_INIT;
-	const char *format = conf_text(&b->conf, "format");
 
-	if (!strcmp(b->b->c->type, "virtualbox-iso"))
-		format = "vmdk";
 	strv_addv(&argv, (const char *const[]){ "qemu-img", "convert", "-O", format, NULL });
 	if (conf_bool(&b->conf, "disk_compression") && strcmp(format, "raw"))
 		strv_add(&argv, "-c");
@@ -543,30 +541,50 @@ static int export_kernel(struct build *b, struct strv *files, struct error **err
 	return 0;
 }
 
-/* As the builder of Packer calls the disk; VirtualBox's is what its OVF would name. */
+static bool is_vbox(const struct build *b)
+{
+	return !strcmp(b->b->c->type, "virtualbox-iso");
+}
+
+/* As the builder of Packer calls the disk; VirtualBox's further ones are what its OVF would name. */
 static char *disk_name(const struct build *b, size_t i)
 {
 	const char *given = conf_text(&b->conf, "output_filename");
 
-	if (!strcmp(b->b->c->type, "virtualbox-iso"))
+	if (is_vbox(b))
 		return xasprintf("%s-disk%03zu.vmdk", given && *given ? given : b->vm_name, i + 1);
 	return i ? xasprintf("%s-%zu", b->vm_name, i) : xstrdup(b->vm_name);
+}
+
+/* The machine of a template for VirtualBox: its first disk with a description. */
+static int export_appliance(struct build *b, struct strv *files, struct error **err)
+{
+	_cleanup_free_ char *temp = box_path(b, "export.qcow2");
+	int rc = convert(b, 0, "qcow2", temp, err) < 0 ? -1 : vbox_export(b, temp, files, err);
+
+	unlink(temp);
+	return rc;
 }
 
 static int export(struct build *b, struct strv *files, struct error **err)
 {
 	struct box *v = b->vm;
+	const char *format = is_vbox(b) ? "vmdk" : conf_text(&b->conf, "format");
 
 	if (file_mkdirs(b->out, 0755, err) < 0)
 		return -1;
-	for (size_t i = 0; i < v->ndisks; i++) {
+	if (is_vbox(b) && export_appliance(b, files, err) < 0)
+		return error_wrap(err, "export");
+	for (size_t i = is_vbox(b); i < v->ndisks; i++) {
 		_cleanup_free_ char *name = disk_name(b, i), *to = path_join(b->out, name);
 
 		ui_say(b->ui, b->name, "Writing %s...", to);
-		if (convert(b, i, to, err) < 0)
+		if (convert(b, i, format, to, err) < 0)
 			return error_wrap(err, "%s", to);
 		strv_add(files, to);
 	}
+	if (is_vbox(b) && v->ndisks > 1)
+		ui_message(b->ui, b->name, "the description names the first disk alone; add the others in VirtualBox");
 	return export_kernel(b, files, err);
 }
 

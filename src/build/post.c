@@ -62,6 +62,7 @@ static int run_artifice(struct build *b, const struct conf *c, const struct func
 static const struct post posts[] = {
 	{ "checksum", check_checksum, run_checksum, true, true, true },
 	{ "compress", check_compress, run_compress, false, false, false },
+	{ "vagrant", check_vagrant, run_vagrant, false, false, false },
 	{ "manifest", NULL, run_manifest, true, true, true },
 	{ "shell-local", check_local, run_local, true, true, true },
 	{ "artifice", NULL, run_artifice, true, false, false },
@@ -86,9 +87,20 @@ int post_check(const struct conf *c, struct error **err)
 	return p->check ? p->check(c, err) : 0;
 }
 
+struct val *post_raw(const struct build *b, const struct part *p)
+{
+	struct val *raw = part_raw(p, b->name);
+	_cleanup_val_ struct val *by_provider = strcmp(p->c->type, "vagrant") ? NULL : val_take(raw, "override");
+	const struct val *own = val_get(by_provider, strcmp(b->b->c->type, "virtualbox-iso") ? "libvirt" : "virtualbox");
+
+	for (size_t i = 0; own && own->type == NODE_MAP && i < own->len; i++)
+		val_set(raw, own->keys[i], val_clone(own->items[i]));
+	return raw;
+}
+
 static int run_one(struct build *b, const struct part *p, const struct artifact *in, struct artifact *out, struct error **err)
 {
-	_cleanup_val_ struct val *raw = part_raw(p, b->name);
+	_cleanup_val_ struct val *raw = post_raw(b, p);
 	_cleanup_conf_ struct conf c = { 0 };
 	struct funcs f;
 

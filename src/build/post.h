@@ -19,6 +19,8 @@ int check_checksum(const struct conf *c, struct error **err);
 int run_checksum(struct build *b, const struct conf *c, const struct funcs *f, const struct artifact *in, struct artifact *out, struct error **err);
 int check_compress(const struct conf *c, struct error **err);
 int run_compress(struct build *b, const struct conf *c, const struct funcs *f, const struct artifact *in, struct artifact *out, struct error **err);
+int check_vagrant(const struct conf *c, struct error **err);
+int run_vagrant(struct build *b, const struct conf *c, const struct funcs *f, const struct artifact *in, struct artifact *out, struct error **err);
 int run_manifest(struct build *b, const struct conf *c, const struct funcs *f, const struct artifact *in, struct artifact *out, struct error **err);
 int check_docker_import(const struct conf *c, struct error **err);
 int run_docker_import(struct build *b, const struct conf *c, const struct funcs *f, const struct artifact *in, struct artifact *out,

@@ -13,6 +13,7 @@
 
 #include <dirent.h>
 #include <inttypes.h>
+#include <locale.h>
 #include <string.h>
 
 /* ---- steps by name ---- */
@@ -519,6 +520,8 @@ int build_all(const struct template *t, const struct build_opts *o, struct ui *u
 	size_t errors = 0;
 	int status;
 
+	/* libarchive takes names for text; in a locale without UTF-8 it would have none for "ü" */
+	setlocale(LC_CTYPE, "C.UTF-8");
 	if (check_choice(t, o, err) < 0 || funcs_expand(&f, NULL, "{{uuid}}", &uuid, err) < 0)
 		return -1;
 	status = run_chosen(t, o, ui, uuid, &errors, err);

@@ -35,6 +35,7 @@ static const char *const shell_fields[] = { "Vars", "EnvVarFile", "Path", BUILD_
 static const char *const local_fields[] = { "Vars", "Script", "Command", BUILD_FIELDS, NULL };
 static const char *const checksum_fields[] = { "BuildName", "BuilderType", "ChecksumType", NULL };
 static const char *const compress_fields[] = { "BuildName", "BuilderType", NULL };
+static const char *const vagrant_fields[] = { "BuildName", "Provider", "ArtifactId", NULL };
 
 /* ---- builders ---- */
 
@@ -196,6 +197,12 @@ static const struct key compress_keys[] = {
 	LATE("output", KEY_TEXT, "packer_{{.BuildName}}_{{.BuilderType}}", compress_fields), TEXT("format", NULL), NUMBER("compression_level", "-1"), END,
 };
 
+static const struct key vagrant_keys[] = {
+	LATE("output", KEY_TEXT, "packer_{{.BuildName}}_{{.Provider}}.box", vagrant_fields), NUMBER("compression_level", "-1"), LIST("include", NULL),
+	TEXT("vagrantfile_template", NULL), BOOL("vagrantfile_template_generated"), TEXT("provider_override", NULL),
+	IGNORED("architecture", KEY_TEXT, "the machine is an amd64"), END,
+};
+
 static const struct key manifest_keys[] = {
 	TEXT("output", "packer-manifest.json"), BOOL("strip_path"), BOOL("strip_time"), MAP("custom_data"), END,
 };
@@ -265,7 +272,7 @@ const struct component components[] = {
 	{ PART_POST, "manifest", TABLES(manifest_keys), NULL },
 	{ PART_POST, "shell-local", TABLES(local_keys, inputs_keys), NULL },
 	{ PART_POST, "artifice", TABLES(artifice_keys), NULL },
-	{ PART_POST, "vagrant", NO_TABLES, "croft makes no Vagrant boxes; the disk itself is what comes out" },
+	{ PART_POST, "vagrant", TABLES(vagrant_keys), NULL },
 	{ PART_POST, "docker-import", TABLES(docker_import_keys), NULL },
 	{ PART_POST, "docker-save", TABLES(docker_save_keys), NULL },
 	{ PART_POST, "docker-tag", TABLES(docker_tag_keys), NULL },

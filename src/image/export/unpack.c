@@ -104,6 +104,7 @@ struct ova {
 	char *disk;	     /* name of the disk that was taken */
 	unsigned disks;
 	bool description, uefi;
+	bool box; /* of Vagrant: a disk for libvirt needs no description */
 };
 
 static bool ends(const char *s, const char *suffix)
@@ -179,10 +180,12 @@ static int on_member(struct ova *o, struct archive *ar, struct archive_entry *e,
 
 	if (!name || archive_entry_filetype(e) != AE_IFREG)
 		return 0;
+	name += strncmp(name, "./", 2) ? 0 : 2;
+	o->box = o->box || !strcmp(name, "metadata.json") || !strcmp(name, "Vagrantfile") || !strcmp(name, "box.img");
 	if (ends(name, ".ovf") || ends(name, ".mf"))
 		return on_text(o, ar, e, name, err);
 	disk = ends(name, ".vmdk") || ends(name, ".vmdk.gz") || ends(name, ".img") || ends(name, ".vhd") || ends(name, ".qcow2");
-	if (disk && !o->description)
+	if (disk && !o->description && !o->box)
 		return error_set(err, ERR_FAILED, "%s: is a tar without a description of a machine (.ovf) in front", o->file);
 	if (disk && o->disks++ == 0)
 		o->disk = xstrdup(name);
@@ -225,7 +228,7 @@ static int read_ova(struct ova *o, int fd, const char *to, unsigned *checked, st
 	if (rc == 0 && got != ARCHIVE_EOF)
 		rc = failed(ar, o->file, err);
 	archive_read_free(ar);
-	if (rc == 0 && !o->description) {
+	if (rc == 0 && !o->description && !o->box) {
 		error_set(err, ERR_FAILED, "%s: is a tar, and no OVA: there is no .ovf in it", o->file);
 		rc = error_hint(err, "roots and containers' images can be converted (croft image convert), but are no disks that could be imported");
 	}
