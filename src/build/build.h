@@ -152,8 +152,8 @@ void artifact_clear(struct artifact *a);
 /* All chains over the builder's artifact, which is gone afterwards unless one keeps it; kept: files that are left in the end. */
 int post_process(struct build *b, struct artifact *a, struct strv *kept, struct error **err);
 int post_check(const struct conf *c, struct error **err);
-/* The keys of a post-processor in that build, vagrant's `override` by provider among them; new. */
-struct val *post_raw(const struct build *b, const struct part *p);
+/* The keys of a part in that build, vagrant's `override` by provider among them; new. */
+struct val *build_raw(const struct build *b, const struct part *p);
 /* Inputs of all chains, for the key of the result. */
 int post_hash(struct build *b, struct sha *s, struct error **err);
 

@@ -159,7 +159,7 @@ int build_check_builder(const struct conf *c, struct error **err)
 /* Reads one part as far as that can be done now. */
 static int check_part(struct build *b, const struct part *p, struct strv *warnings, struct error **err)
 {
-	_cleanup_val_ struct val *raw = p->c->kind == PART_POST ? post_raw(b, p) : part_raw(p, b->name);
+	_cleanup_val_ struct val *raw = build_raw(b, p);
 	_cleanup_conf_ struct conf c = { 0 };
 	const struct provisioner *prov = provisioner_of(p->c);
 	struct funcs f;

@@ -100,7 +100,7 @@ static int hash_globs(struct sha *s, const struct conf *c, struct error **err)
 /* Settings with times and UUIDs held still, so that {{timestamp}} in a file's name does not make everything new. */
 static int hash_part(struct build *b, const struct part *p, struct sha *s, struct error **err)
 {
-	_cleanup_val_ struct val *raw = part_raw(p, b->name);
+	_cleanup_val_ struct val *raw = build_raw(b, p);
 	_cleanup_conf_ struct conf c = { 0 };
 	_cleanup_strv_ struct strv paths = STRV_INIT;
 	_cleanup_buf_ struct buf json = BUF_INIT;

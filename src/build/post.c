@@ -87,7 +87,7 @@ int post_check(const struct conf *c, struct error **err)
 	return p->check ? p->check(c, err) : 0;
 }
 
-struct val *post_raw(const struct build *b, const struct part *p)
+struct val *build_raw(const struct build *b, const struct part *p)
 {
 	struct val *raw = part_raw(p, b->name);
 	_cleanup_val_ struct val *by_provider = strcmp(p->c->type, "vagrant") ? NULL : val_take(raw, "override");
@@ -100,7 +100,7 @@ struct val *post_raw(const struct build *b, const struct part *p)
 
 static int run_one(struct build *b, const struct part *p, const struct artifact *in, struct artifact *out, struct error **err)
 {
-	_cleanup_val_ struct val *raw = post_raw(b, p);
+	_cleanup_val_ struct val *raw = build_raw(b, p);
 	_cleanup_conf_ struct conf c = { 0 };
 	struct funcs f;
 
