@@ -168,7 +168,7 @@ static int add_screen(struct strv *argv, const struct machine *m, struct qemu_bu
 	_cleanup_free_ char *secret = machine_path(m, "display.password");
 	struct qemu_display q = { .kind = d->display, .listen = d->display_listen, .tls = d->display_tls, .secret = secret,
 		.socket = spice ? HELPER_RUN_PATH "/spice.sock" : HELPER_RUN_PATH "/vnc.sock",
-		.video = d->video ? d->video : none ? "none" : spice ? "qxl" : "std",
+		.video = d->video ? d->video : none ? "none" : !is_x86(d) ? "virtio" : spice ? "qxl" : "std",
 		.layout = d->keyboard };
 
 	return qemu_add_display(argv, buses, d->arch, &q, err);
