@@ -20,7 +20,6 @@
 #include <sys/stat.h>
 
 #define LOOK_MS 100
-#define START_MS 120000
 
 struct follow {
 	int fd; /* of the guest's log, -1: not there yet */
@@ -53,8 +52,8 @@ static bool has_text(const char *dir, const char *name)
 	return stat(path, &st) == 0 && st.st_size > 0;
 }
 
-/* 1: OUT/NAME is there; -1: the end of time or of the system, or Ctrl-C. */
-static int await(struct job_work *w, struct follow *f, const char *name, int timeout_ms, const char *what, struct error **err)
+/* 1: OUT/NAME is there; -1: the end of time, of patience or of the system, or Ctrl-C. */
+static int await(struct job_work *w, struct follow *f, const char *name, int timeout_ms, struct patience *p, const char *what, struct error **err)
 {
 	uint64_t end = loop_now() + (uint64_t)(timeout_ms < 0 ? 0 : timeout_ms) * 1000000;
 	struct machine *m = rescue_machine(w->rescue);
@@ -75,6 +74,10 @@ static int await(struct job_work *w, struct follow *f, const char *name, int tim
 		}
 		if (timeout_ms >= 0 && loop_now() >= end) {
 			error_set(err, ERR_TIMEOUT, "job %s: has not %s in %.10g s", w->job->name, what, timeout_ms / 1000.0);
+			break;
+		}
+		if (p && machine_lost_patience(m, p, err) < 0) {
+			error_wrap(err, "job %s", w->job->name);
 			break;
 		}
 		poll(NULL, 0, LOOK_MS);
@@ -98,14 +101,45 @@ static int read_status(const struct job_work *w, int *status, struct error **err
 	return 0;
 }
 
+/* NAME='VALUE' for a shell. */
+static void add_var(struct buf *b, const char *var)
+{
+	size_t n = strcspn(var, "=");
+
+	buf_add(b, var, n);
+	buf_adds(b, "='");
+	for (const char *s = var + n + 1; *s; s++)
+		if (*s == '\'')
+			buf_adds(b, "'\\''");
+		else
+			buf_add(b, s, 1);
+	buf_addf(b, "'; export %.*s; ", (int)n, var);
+}
+
+int job_cd_vars(const struct job_work *w, struct error **err)
+{
+	_cleanup_free_ char *path = path_join(w->o->in, "job.sh");
+	_cleanup_buf_ struct buf script = BUF_INIT, b = BUF_INIT;
+
+	if (!w->o->vars || !w->o->vars->len)
+		return 0;
+	if (file_read(path, JOB_SCRIPT_MAX, &script, err) < 0)
+		return -1;
+	for (size_t i = 0; i < w->o->vars->len; i++)
+		add_var(&b, w->o->vars->v[i]);
+	buf_add(&b, script.data, script.len);
+	return file_write(path, b.data, b.len, 0644, err);
+}
+
 int job_on_cd(struct job_work *w, int *status, struct error **err)
 {
 	struct follow f = { .fd = -1 };
-	int rc = await(w, &f, "STARTED", w->o->start_ms < 0 ? START_MS : w->o->start_ms, "started", err);
+	_cleanup_free_ struct patience *p = w->o->start_ms < 0 ? machine_patience_new("the CD has not begun the job") : NULL;
+	int rc = await(w, &f, "STARTED", w->o->start_ms, p, "started", err);
 
 	if (rc > 0) {
 		job_say(w, "the job has started");
-		rc = await(w, &f, "STATUS", w->o->timeout_ms, "ended", err);
+		rc = await(w, &f, "STATUS", w->o->timeout_ms, NULL, "ended", err);
 	}
 	if (rc > 0)
 		rc = read_status(w, status, err);

@@ -6,6 +6,8 @@
 #include "job.h"
 #include "machine/rescue.h"
 
+#define JOB_SCRIPT_MAX (16u << 20)
+
 /* One run of a job. */
 struct job_work {
 	struct machine *m;
@@ -31,6 +33,11 @@ int job_note_status(const char *out, int status, struct error **err);
 
 /* The job in a rescue system of croft's; *status is set on success. */
 int job_in_rescue(struct job_work *w, int *status, struct error **err);
+/*
+ * Variables that job.sh is to have on a CD, where nobody else hands them over: before its first line, and in it, so that lines keep their
+ * numbers. The CD's shell reads it by `.`; a first line #!... is a comment there.
+ */
+int job_cd_vars(const struct job_work *w, struct error **err);
 /* The same on a CD prepared for `vm`: it starts by itself, and tells by files in OUT what it does. */
 int job_on_cd(struct job_work *w, int *status, struct error **err);
 

@@ -47,7 +47,7 @@ struct job_opts {
 	const struct strv *vars;   /* NAME=VALUE for all three scripts; or NULL */
 	const struct strv *host_vars; /* for .pre and .post alone */
 	const struct strv *arrays; /* NAME, how many, values ..., NAME, ...: bash's arrays in .pre and .post; or NULL */
-	int start_ms, timeout_ms;  /* until it starts (CDs only), from there; -1: 120 s, none */
+	int start_ms, timeout_ms;  /* until it starts (CDs only), from there; -1: patience as for guests, none */
 	int discard;		   /* 1, 0; -1: as the job says */
 	const char *firmware;	   /* bios, uefi; NULL: as the job says, else the machine's */
 	const char *iso, *image, *mirror;

@@ -17,7 +17,6 @@
 #define SETUP_MS 120000
 #define DONE_MS 60000
 #define OFF_MS 30000
-#define SCRIPT_MAX (16u << 20)
 
 void job_say(const struct job_work *w, const char *fmt, ...)
 {
@@ -75,7 +74,7 @@ static int fill_in(const struct job_work *w, struct error **err)
 			return -1;
 	if (job_host_script(w, "pre", err) < 0 || copy_in(w, script, "job.sh", err) < 0)
 		return -1;
-	return 0;
+	return w->o->iso ? job_cd_vars(w, err) : 0;
 }
 
 /* ---- in croft's rescue system ---- */

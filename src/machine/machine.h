@@ -165,6 +165,11 @@ struct machine_start_opts {
 int machine_start(struct machine *m, const struct machine_start_opts *o, bool *already, struct error **err);
 /* Waits for the guest program; patience goes by progress (console output, CPU use), timeout_ms -1: 120 s without any. On failure the error carries the last console lines. */
 int machine_wait_ready(struct machine *m, int timeout_ms, struct error **err);
+/* The same patience for what else a guest is waited for; WAITS is what has not come, for the error; static. Freed by free. */
+struct patience;
+struct patience *machine_patience_new(const char *waits);
+/* A look: ERR_TIMEOUT after 120 s without any sign of life, 300 s with nothing but CPU use; ERR_FAILED when the kernel has panicked. */
+int machine_lost_patience(const struct machine *m, struct patience *p, struct error **err);
 /* A real computer whose connection was lost is connected to again. */
 struct agent *machine_agent(struct machine *m, int timeout_ms, struct error **err);
 /* ERR_STATE when it is a real computer, for what makes no sense there. All that takes the machine's lock asks already. */

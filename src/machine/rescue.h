@@ -37,7 +37,7 @@ struct rescue_opts {
 	size_t nshares;
 	const struct strv *forwards;   /* as machine_forward_parse has them; or NULL */
 	unsigned cpus;	      /* 0: the machine's, 2 at most */
-	uint64_t memory;      /* 0: 1 GiB */
+	uint64_t memory;      /* 0: 1 GiB, 2 GiB for a CD, which may copy itself there */
 	const char *accel;
 };
 

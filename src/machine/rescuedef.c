@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 
 #define MEMORY (1ull << 30)
+#define CD_MEMORY (2ull << 30)
 #define CPUS_MAX 2
 
 static void text(char **field, const char *value)
@@ -127,6 +128,8 @@ static int add_cd(struct rescue *r, const struct rescue_opts *o, struct error **
 
 	if (!file_exists(o->iso))
 		return error_set(err, ERR_NOT_FOUND, "the rescue CD %s is not there", o->iso);
+	if (file_is_dir(o->iso))
+		return error_set(err, ERR_USAGE, "the rescue CD %s is a folder; an ISO image is needed", o->iso);
 	k = machine_def_add_disk(&r->m->def);
 	text(&k->media, "cdrom");
 	text(&k->format, "raw");
@@ -193,7 +196,7 @@ int rescue_define(struct rescue *r, const struct machine *m, const struct rescue
 	text(&d->arch, !o->iso && !strcmp(m->def.arch, "i386") ? "x86_64" : m->def.arch);
 	text(&d->cpu, o->iso ? m->def.cpu : NULL);
 	d->cores = o->cpus ? o->cpus : cpus < CPUS_MAX ? cpus : CPUS_MAX;
-	d->memory = o->memory ? o->memory : MEMORY;
+	d->memory = o->memory ? o->memory : o->iso ? CD_MEMORY : MEMORY;
 	d->hotplug = 0;
 	if (add_firmware(r, m, o, err) < 0 || (o->iso ? add_cd(r, o, err) : add_image(r, o, d->firmware, err)) < 0 || add_disks(r, m, o, err) < 0 ||
 		add_net(r, o, err) < 0)

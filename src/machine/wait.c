@@ -25,7 +25,8 @@
 #define LOOK_MS 500
 #define BUSY_SHARE 10 /* a CPU used less than 1 / this of the time is that of an idle guest */
 
-struct progress_seen {
+struct patience {
+	const char *waits;		    /* what has not come, for errors */
 	uint64_t console_size, console_at; /* bytes; when it last grew */
 	uint64_t cpu, cpu_at, looked_at;    /* ticks; when it was last busy; when that was last asked */
 	off_t scanned;			    /* of the console log, for a panic */
@@ -57,7 +58,7 @@ static uint64_t cpu_of(pid_t pid)
 }
 
 /* True when the console of this run shows a kernel panic: no patience helps then. */
-static bool panicked(const struct machine *m, struct progress_seen *p)
+static bool panicked(const struct machine *m, struct patience *p)
 {
 	static const char sign[] = "Kernel panic - not syncing";
 	_cleanup_free_ char *path = machine_path(m, "log/console.log"), *text = NULL;
@@ -81,7 +82,22 @@ static bool panicked(const struct machine *m, struct progress_seen *p)
 	return false;
 }
 
-static int lost_patience(const struct machine *m, struct progress_seen *p, pid_t pid, struct error **err)
+static void patience_init(struct patience *p, const char *waits)
+{
+	uint64_t now = loop_now();
+
+	*p = (struct patience){ .waits = waits, .console_at = now, .cpu_at = now, .looked_at = now };
+}
+
+struct patience *machine_patience_new(const char *waits)
+{
+	struct patience *p = xmalloc(sizeof(*p));
+
+	patience_init(p, waits);
+	return p;
+}
+
+static int lost_patience(const struct machine *m, struct patience *p, pid_t pid, struct error **err)
 {
 	uint64_t now = loop_now(), size = size_of(m, "log/console.log"), cpu = cpu_of(pid);
 
@@ -100,15 +116,20 @@ static int lost_patience(const struct machine *m, struct progress_seen *p, pid_t
 	if (panicked(m, p))
 		return error_set(err, ERR_FAILED, "machine %s: the guest's kernel panicked", m->name);
 	if (now - p->console_at > PATIENCE_NS && now - p->cpu_at > PATIENCE_NS)
-		return error_set(err, ERR_TIMEOUT, "machine %s: its guest program does not answer, and the guest has done nothing for %d s",
-			m->name, (int)(PATIENCE_NS / SEC));
+		return error_set(err, ERR_TIMEOUT, "machine %s: %s, and the guest has done nothing for %d s", m->name, p->waits, (int)(PATIENCE_NS / SEC));
 	if (now - p->console_at > SPIN_NS)
-		return error_set(err, ERR_TIMEOUT, "machine %s: its guest program does not answer, and the console has been silent for %d s",
-			m->name, (int)(SPIN_NS / SEC));
+		return error_set(err, ERR_TIMEOUT, "machine %s: %s, and the console has been silent for %d s", m->name, p->waits, (int)(SPIN_NS / SEC));
 	return 0;
 }
 
-static int ended(const struct machine *m, struct progress_seen *p, struct error **err)
+int machine_lost_patience(const struct machine *m, struct patience *p, struct error **err)
+{
+	struct proc_id id;
+
+	return machine_qemu(m, &id) ? lost_patience(m, p, id.pid, err) : 0;
+}
+
+static int ended(const struct machine *m, struct patience *p, struct error **err)
 {
 	_cleanup_free_ char *how = NULL;
 
@@ -120,7 +141,7 @@ static int ended(const struct machine *m, struct progress_seen *p, struct error 
 }
 
 /* One look; 1 ready, 0 not yet. */
-static int look(struct machine *m, struct progress_seen *p, uint64_t end, int timeout_ms, struct error **err)
+static int look(struct machine *m, struct patience *p, uint64_t end, int timeout_ms, struct error **err)
 {
 	struct proc_id id;
 
@@ -137,10 +158,11 @@ int machine_wait_ready(struct machine *m, int timeout_ms, struct error **err)
 {
 	_cleanup_free_ char *run = machine_path(m, "run");
 	_cleanup_close_ int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	uint64_t now = loop_now(), end = timeout_ms < 0 ? 0 : now + (uint64_t)timeout_ms * 1000000 + 1;
-	struct progress_seen p = { .console_at = now, .cpu_at = now, .looked_at = now };
+	uint64_t end = timeout_ms < 0 ? 0 : loop_now() + (uint64_t)timeout_ms * 1000000 + 1;
+	struct patience p;
 	int r;
 
+	patience_init(&p, "its guest program does not answer");
 	if (fd < 0)
 		return error_errno(err, errno, "inotify");
 	if (machine_ensure_helper(m, err) < 0)

@@ -98,6 +98,7 @@ static int read_opts(const struct cmd_args *a, struct job_opts *o, struct error 
 	uint64_t n = 0;
 
 	if (exclude(a, "rw", "ro", err) < 0 || exclude(a, "uefi", "bios", err) < 0 || exclude(a, "ro", "snapshot", err) < 0 ||
+		exclude(a, "iso", "image", err) < 0 || exclude(a, "iso", "keep", err) < 0 || exclude(a, "iso", "luks-key", err) < 0 ||
 		arg_timeout(a, "timeout", -1, &o->timeout_ms, err) < 0 || (memory && parse_size("option --memory", memory, &o->memory, err) < 0) ||
 		(cpus && parse_u64("option --cpus", cpus, 1, 255, &n, err) < 0))
 		return -1;
@@ -118,7 +119,7 @@ static int read_opts(const struct cmd_args *a, struct job_opts *o, struct error 
 static int job_run_run(const struct cmd_args *a, struct error **err)
 {
 	_cleanup_strv_ struct strv dirs = STRV_INIT, vars = STRV_INIT, arrays = STRV_INIT, forwards = STRV_INIT;
-	_cleanup_free_ char *home = NULL, *in = NULL, *out = NULL, *mirror = NULL;
+	_cleanup_free_ char *home = NULL, *in = NULL, *out = NULL, *mirror = NULL, *iso = NULL;
 	_cleanup_machine_ struct machine *m = NULL;
 	_cleanup_job_ struct job j = { 0 };
 	_cleanup_close_ int key = -1;
@@ -145,6 +146,7 @@ static int job_run_run(const struct cmd_args *a, struct error **err)
 	o.in = in = machine_path(m, "job/in");
 	o.out = out = arg_str(a, "out") ? path_absolute(arg_str(a, "out")) : machine_path(m, "job/out");
 	o.mirror = mirror = arg_str(a, "mirror") ? path_absolute(arg_str(a, "mirror")) : NULL;
+	o.iso = iso = arg_str(a, "iso") ? path_absolute(arg_str(a, "iso")) : NULL;
 	o.arg = m->name;
 	cli_left("the next command on machine %s ends its rescue system", m->name);
 	if (job_run(m, &j, &o, &status, err) < 0)
@@ -172,9 +174,10 @@ static const struct opt run_opts[] = {
 	{ 'p', "forward", OPT_LIST, "[PROTO:][ADDR:]PORT:PORT", "A port of this host that leads to one of the rescue system", NULL },
 	{ 'u', "uefi", OPT_FLAG, NULL, "Start the rescue system by UEFI", NULL },
 	{ 0, "bios", OPT_FLAG, NULL, "By BIOS", NULL },
-	{ 'm', "memory", OPT_STRING, "SIZE", "Its memory; default 1G", NULL },
+	{ 'm', "memory", OPT_STRING, "SIZE", "Its memory; default 1G, with --iso 2G", NULL },
 	{ 'c', "cpus", OPT_STRING, "N", "Its CPUs; default the machine's, 2 at most", NULL },
 	{ 0, "image", OPT_STRING, "IMAGE", "Another rescue image", "image" },
+	{ 0, "iso", OPT_STRING, "FILE", "A rescue CD of yours instead, prepared for the tool vm (ALT Rescue with its autorun)", "file" },
 	OPT_END,
 };
 

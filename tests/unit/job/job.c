@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "../test.h"
 #include "base/path.h"
+#include "base/proc.h"
 #include "job/internal.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -146,6 +147,26 @@ static void host_scripts_get_variables(void **state)
 	error_clear(&e);
 }
 
+/* On a CD nobody but the script can set them; a shell takes each as it was given. */
+static void variables_stand_before_the_script_of_a_cd(void **state)
+{
+	_cleanup_free_ char *dir = folder(state, "a cd"), *path = path_join(dir, "job.sh"), *script = xasprintf(". '%s'", path);
+	const char *const argv[] = { "sh", "-euc", script, NULL };
+	_cleanup_strv_ struct strv vars = STRV_INIT;
+	struct job_opts o = { .in = dir, .vars = &vars };
+	struct job_work w = { .o = &o };
+	_cleanup_buf_ struct buf b = BUF_INIT;
+	struct error *e = NULL;
+
+	put(dir, "job.sh", "#!/bin/sh\nprintf '%s|' \"$TEXT\" \"$EMPTY\"; env | grep -c '^TEXT='\n");
+	assert_int_equal(job_cd_vars(&w, &e), 0); /* none */
+	strv_add(&vars, "TEXT=it's $(touch x) `id` \"\\ \n=ü");
+	strv_add(&vars, "EMPTY=");
+	assert_int_equal(job_cd_vars(&w, &e), 0);
+	assert_int_equal(proc_run(argv, 10000, &b, NULL, &e), 0);
+	assert_string_equal(buf_str(&b), "it's $(touch x) `id` \"\\ \n=ü||1\n");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -154,6 +175,7 @@ int main(void)
 		cmocka_unit_test(log_is_bounded),
 		cmocka_unit_test(full_disk_is_told),
 		cmocka_unit_test(host_scripts_get_variables),
+		cmocka_unit_test(variables_stand_before_the_script_of_a_cd),
 	};
 
 	signal(SIGPIPE, SIG_IGN);
