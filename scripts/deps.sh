@@ -8,7 +8,7 @@ packages="
 musl-tools
 gcc libc6-dev make meson ninja-build pkg-config
 libfyaml-dev libjansson-dev libslirp-dev libexpat1-dev libglib2.0-dev libcmocka-dev
-libarchive-dev libcurl4-openssl-dev libssl-dev libzstd-dev libssh-dev
+libarchive-dev libcurl4-openssl-dev libssl-dev libzstd-dev libssh-dev liblua5.4-dev
 libdeflate-dev libxml2-utils skopeo umoci crun squashfs-tools erofs-utils grub-common grub-pc-bin grub-efi-amd64-bin
 qemu-system-x86 qemu-utils ipxe-qemu ovmf
 busybox-static debian-archive-keyring ca-certificates gpgv gpg gpg-agent

@@ -117,7 +117,7 @@ char *path_libexec(const char *name, struct error **err)
 	/* Installed: PREFIX/bin/croft and PREFIX/libexec/croft/NAME; in a build tree the folders of the sources. */
 	static const char *const places[] = { ".", "../libexec/croft", "src/machine", "src/guest", "src/net", "src/image",
 		"src/cli", "guest", "../machine", "../guest", "../net", "../image", "../cli", "../../guest", "../pm", "../../bin",
-		"../share/croft", "../../share/croft", "../.." };
+		"../group", "src/group", "../share/croft", "../../share/croft", "../.." };
 	const char *fixed = getenv("CROFT_LIBEXEC");
 	_cleanup_free_ char *own = own_dir();
 

@@ -85,7 +85,7 @@ static int read_kind(const struct group *g, const struct node *at, struct test_s
 	return s->text ? 0 : -1;
 }
 
-static int read_step(const struct group *g, const struct node *at, struct test_step *s, struct error **err)
+int test_step_read(const struct group *g, const struct node *at, struct test_step *s, struct error **err)
 {
 	static const char *const known[] = { "run", "host", "net", "app", "wait", "node", "expect", "contains", "lacks", "within", "timeout", NULL };
 	const char *node = NULL;
@@ -124,7 +124,7 @@ static int read_steps(const struct group *g, const struct node *at, const char *
 	ret->v = xcalloc(list ? list->len + 1 : 1, sizeof(*ret->v));
 	for (size_t i = 0; list && i < list->len; i++) {
 		ret->n++;
-		if (read_step(g, list->items[i], &ret->v[i], err) < 0)
+		if (test_step_read(g, list->items[i], &ret->v[i], err) < 0)
 			return -1;
 	}
 	return 0;
@@ -182,21 +182,28 @@ struct test_file *test_file_load(const struct group *g, const char *path, struct
 	struct test_file *t = xcalloc(1, sizeof(*t));
 
 	t->path = xstrdup(path);
-	t->doc = doc_load(path, err);
-	if (t->doc && read_all(g, t, err) == 0)
+	if (test_file_is_lua(path)) {
+		if (test_lua_load(t, err) == 0)
+			return t;
+	} else if ((t->doc = doc_load(path, err)) && read_all(g, t, err) == 0) {
 		return t;
+	}
 	test_file_free(t);
 	return NULL;
 }
 
+void test_step_clear(struct test_step *s)
+{
+	free(s->text);
+	free(s->node);
+	strv_free(&s->has);
+	strv_free(&s->hasnt);
+}
+
 static void steps_free(struct test_steps *s)
 {
-	for (size_t i = 0; i < s->n; i++) {
-		free(s->v[i].text);
-		free(s->v[i].node);
-		strv_free(&s->v[i].has);
-		strv_free(&s->v[i].hasnt);
-	}
+	for (size_t i = 0; i < s->n; i++)
+		test_step_clear(&s->v[i]);
 	free(s->v);
 }
 

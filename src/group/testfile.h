@@ -24,10 +24,12 @@ struct test_case {
 	char *name;
 	struct test_steps steps;
 	char *snapshot; /* it begins there; NULL: where setup ended */
+	size_t script;	/* its number in a file in Lua */
 };
 struct test_file {
 	char *name, *path;
 	struct doc *doc;
+	bool lua, lua_setup; /* a file in Lua, which has a setup: steps come as it runs */
 	char *snapshot; /* taken when setup has ended; used again when it is there and `fresh` isn't asked for */
 	struct test_steps setup;
 	struct test_case *cases;
@@ -35,6 +37,20 @@ struct test_file {
 };
 struct test_file *test_file_load(const struct group *g, const char *path, struct error **err);
 void test_file_free(struct test_file *t);
+/* One step, as in the file. */
+int test_step_read(const struct group *g, const struct node *at, struct test_step *s, struct error **err);
+void test_step_clear(struct test_step *s);
+
+/* testlua.c: a file *.lua, whose cases a program of its own runs. */
+bool test_file_is_lua(const char *path);
+int test_lua_load(struct test_file *t, struct error **err);
+struct test_lua_runner {
+	/* 1: as expected; 0: not, with the reason in why; -1: interrupted. */
+	int (*step)(void *arg, const struct test_step *s, int *status, struct buf *out, struct buf *why, struct error **err);
+	void *arg;
+};
+/* Case n, the first is 1; 0: setup. As step. */
+int test_lua_run(const struct group *g, const struct test_file *t, size_t n, const struct test_lua_runner *r, struct buf *why, struct error **err);
 static inline void test_file_freep(struct test_file **t)
 {
 	test_file_free(*t);

@@ -131,24 +131,23 @@ static bool as_expected(const struct test_step *s, int status, struct buf *out, 
 }
 
 /* 1: as expected; 0: not, with the reason in why; -1: interrupted. */
-static int run_step(const struct run *r, const struct test_step *s, struct buf *why, struct error **err)
+static int run_step(const struct run *r, const struct test_step *s, int *status, struct buf *out, struct buf *why, struct error **err)
 {
-	_cleanup_buf_ struct buf out = BUF_INIT;
 	uint64_t start = loop_now();
 
 	for (;;) {
 		_cleanup_error_ struct error *e = NULL;
-		int status = 0;
 
-		buf_clear(&out);
+		*status = 0;
+		buf_clear(out);
 		if (intr_check(err) < 0)
 			return -1;
-		if (once(r, s, &status, &out, &e) < 0) {
+		if (once(r, s, status, out, &e) < 0) {
 			if (intr_check(err) < 0)
 				return -1;
 			buf_clear(why);
 			buf_adds(why, e->msg);
-		} else if (as_expected(s, status, &out, why)) {
+		} else if (as_expected(s, *status, out, why)) {
 			return 1;
 		}
 		if (since(start) * 1000 >= s->within_ms)
@@ -157,17 +156,17 @@ static int run_step(const struct run *r, const struct test_step *s, struct buf *
 	}
 	if (s->within_ms)
 		buf_addf(why, ", for %d s", s->within_ms / 1000);
-	if (out.len)
-		buf_addf(why, "\nit said:\n%.*s", OUTPUT_SHOWN, buf_str(&out));
+	if (out->len)
+		buf_addf(why, "\nit said:\n%.*s", OUTPUT_SHOWN, buf_str(out));
 	return 0;
 }
 
 static int run_steps(const struct run *r, const struct test_steps *steps, struct buf *why, struct error **err)
 {
 	for (size_t i = 0; i < steps->n; i++) {
-		_cleanup_buf_ struct buf reason = BUF_INIT;
+		_cleanup_buf_ struct buf reason = BUF_INIT, out = BUF_INIT;
 		const struct test_step *s = &steps->v[i];
-		int rc = run_step(r, s, &reason, err);
+		int status, rc = run_step(r, s, &status, &out, &reason, err);
 
 		if (rc > 0)
 			continue;
@@ -179,6 +178,17 @@ static int run_steps(const struct run *r, const struct test_steps *steps, struct
 		return rc;
 	}
 	return 1;
+}
+
+/* In Lua. */
+static int script_step(void *arg, const struct test_step *s, int *status, struct buf *out, struct buf *why, struct error **err)
+{
+	return run_step(arg, s, status, out, why, err);
+}
+
+static int run_script(const struct run *r, size_t n, struct buf *why, struct error **err)
+{
+	return test_lua_run(r->g, r->file, n, &(struct test_lua_runner){ script_step, (void *)r }, why, err);
 }
 
 /* ---- cases ---- */
@@ -267,7 +277,7 @@ static int run_case(struct run *r, const struct test_case *c, const char *name, 
 	*res = (struct result){ .name = xstrdup(name) };
 	if (group_snapshot_restore(r->g->name, c->snapshot ? c->snapshot : r->base, false, err) < 0 || calm(r, seed, err) < 0)
 		return error_wrap(err, "case %s", name);
-	rc = run_steps(r, &c->steps, &res->why, err);
+	rc = c->script ? run_script(r, c->script, &res->why, err) : run_steps(r, &c->steps, &res->why, err);
 	res->seconds = since(start);
 	if (rc < 0)
 		return -1;
@@ -296,7 +306,9 @@ static int prepare(struct run *r, struct error **err)
 	there = group_snapshot_open(r->g->name, o.name, &none);
 	if (there && r->file->snapshot && !r->o->fresh)
 		return 0;
-	rc = calm(r, r->o->seed, err) < 0 ? -1 : run_steps(r, &r->file->setup, &why, err);
+	rc = calm(r, r->o->seed, err);
+	if (rc == 0)
+		rc = !r->file->lua ? run_steps(r, &r->file->setup, &why, err) : r->file->lua_setup ? run_script(r, 0, &why, err) : 1;
 	if (rc == 0)
 		return error_set(err, ERR_FAILED, "setup: %s", buf_str(&why));
 	if (rc < 0 || (there && group_snapshot_remove(r->g->name, o.name, err) < 0))

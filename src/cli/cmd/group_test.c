@@ -69,7 +69,7 @@ const struct command cmd_group_test = {
 	.path = "group NAME test",
 	.args = "FILE",
 	.summary = "Run test cases on a group, each from the same snapshot of all its machines",
-	.help = "FILE (YAML or JSON) has a setup and cases of steps: commands on nodes or here, changes of the network, apps' commands, waiting. "
+	.help = "FILE (YAML, JSON, or Lua when it ends in .lua) has a setup and cases of steps: commands on nodes or here, changes of the network, apps' commands, waiting. "
 		"After setup a snapshot of the whole group is taken; each case begins there, with a whole network. The status is 1 when cases failed.",
 	.opts = test_opts,
 	.min_words = 2,
