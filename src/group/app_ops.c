@@ -106,7 +106,7 @@ static int work_part(struct worker *w, void *arg, struct error **err)
 				return -1;
 			continue;
 		}
-		if (p->push && push(p, a, agent, w, err) < 0)
+		if (app_is_ours(a, agent, err) < 0 || (p->push && push(p, a, agent, w, err) < 0))
 			return -1;
 		if (run_one(a, p->command, agent, w, err) < 0)
 			return p->push ? take_back(p, a, agent, err) : -1;

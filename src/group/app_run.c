@@ -20,7 +20,8 @@
 #define MEMORY_MAX (256u << 20)
 #define NOTE_MS 10000
 #define CHECK_MS 10000
-#define POLL_MS 200
+#define PAUSE_MIN_MS 20 /* doubled each time, up to */
+#define PAUSE_MAX_MS 500
 
 static int ms_since(uint64_t start)
 {
@@ -287,6 +288,7 @@ int app_wait_ready(const struct app *a, struct agent *agent, struct worker *w, s
 {
 	static const char *const kinds[] = { "", "command", "port", "http", "file" };
 	uint64_t start = loop_now();
+	unsigned pause_ms = PAUSE_MIN_MS;
 
 	if (a->ready == READY_NONE)
 		return 0;
@@ -307,6 +309,8 @@ int app_wait_ready(const struct app *a, struct agent *agent, struct worker *w, s
 			error_set(err, ERR_TIMEOUT, "app %s is not ready after %d s: %s %s", a->name, a->ready_ms / 1000, kinds[a->ready], a->ready_what);
 			return error_hint(err, "look at its log on the node; ready's timeout may be set in the app's file");
 		}
-		usleep(POLL_MS * 1000);
+		/* Of a port, a status of HTTP or what a command looks at nobody tells: it is asked, often at first. A signal ends the pause. */
+		usleep(pause_ms * 1000);
+		pause_ms = pause_ms * 2 < PAUSE_MAX_MS ? pause_ms * 2 : PAUSE_MAX_MS;
 	}
 }

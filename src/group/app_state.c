@@ -8,8 +8,10 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define DIR APP_HISTORY_DIR "/apps"
+#define OWNER "[ -z \"$3\" ] || echo \"group $3\""
 #define ASK_MS 10000
 #define CHECK_MS 20000
 
@@ -29,15 +31,44 @@ static void key_of(const struct app *a, char hex[17])
 		snprintf(hex + 2 * i, 3, "%02x", out[i]);
 }
 
+/* Who works on a real computer, which others may know too: new. Machines of a group are its own: NULL. */
+static char *owner_of(const struct app *a)
+{
+	char host[256] = "";
+
+	gethostname(host, sizeof(host) - 1);
+	return a->n->host ? xasprintf("%s of user %u at %s", a->g->name, (unsigned)getuid(), host) : NULL;
+}
+
+int app_is_ours(const struct app *a, struct agent *agent, struct error **err)
+{
+	_cleanup_free_ char *file = xasprintf(DIR "/%s", a->name), *us = owner_of(a);
+	_cleanup_buf_ struct buf said = BUF_INIT;
+	struct agent_exec x = AGENT_EXEC_INIT;
+	int status = 0;
+
+	if (!us)
+		return 0;
+	x.argv = (const char *const[]){ "sh", "-c", "sed -n 's/^group //p' \"$1\" 2>/dev/null | tr -d '\\n'", "sh", file, NULL };
+	x.out = &said;
+	x.timeout_ms = ASK_MS;
+	if (agent_exec(agent, &x, &status, err) < 0)
+		return error_wrap(err, "app %s: its state", a->name);
+	if (!said.len || !strcmp(buf_str(&said), us))
+		return 0;
+	error_set(err, ERR_STATE, "app %s: on this computer it is that of group %s", a->name, buf_str(&said));
+	return error_hint(err, "two groups with an app of one name would take each other's files: uninstall it there first, or give it another name");
+}
+
 int app_mark(const struct app *a, enum app_mark what, struct agent *agent, struct error **err)
 {
 	static const char *const lines[] = {
-		[APP_INSTALLED] = "{ echo \"installed $2\"; grep '^started ' \"$1\" 2>/dev/null; :; }",
-		[APP_STARTED] = "{ grep '^installed ' \"$1\" 2>/dev/null; echo \"started $(cat /proc/sys/kernel/random/boot_id)\"; }",
-		[APP_STOPPED] = "{ grep '^installed ' \"$1\" 2>/dev/null; :; }",
+		[APP_INSTALLED] = "{ echo \"installed $2\"; grep '^started ' \"$1\" 2>/dev/null; " OWNER "; }",
+		[APP_STARTED] = "{ grep '^installed ' \"$1\" 2>/dev/null; echo \"started $(cat /proc/sys/kernel/random/boot_id)\"; " OWNER "; }",
+		[APP_STOPPED] = "{ grep '^installed ' \"$1\" 2>/dev/null; " OWNER "; }",
 		[APP_UNINSTALLED] = ":",
 	};
-	_cleanup_free_ char *file = xasprintf(DIR "/%s", a->name);
+	_cleanup_free_ char *file = xasprintf(DIR "/%s", a->name), *us = owner_of(a);
 	_cleanup_free_ char *script =
 		xasprintf("mkdir -p " DIR " && %s >\"$1.new\" && mv \"$1.new\" \"$1\"", lines[what]);
 	_cleanup_buf_ struct buf said = BUF_INIT;
@@ -46,7 +77,7 @@ int app_mark(const struct app *a, enum app_mark what, struct agent *agent, struc
 	int status = 0;
 
 	key_of(a, key);
-	x.argv = (const char *const[]){ "sh", "-c", script, "sh", file, key, NULL };
+	x.argv = (const char *const[]){ "sh", "-c", script, "sh", file, key, us ? us : "", NULL };
 	x.out = x.err = &said;
 	x.timeout_ms = ASK_MS;
 	if (agent_exec(agent, &x, &status, err) < 0)
@@ -110,8 +141,9 @@ static int ask(struct worker *w, void *arg, struct error **err)
 	return 0;
 }
 
-static void take_line(struct app_state *s, const char *line, const char *boot, const char *key)
+static void take_line(const struct app *a, struct app_state *s, const char *line, const char *boot, const char *key)
 {
+	_cleanup_free_ char *us = owner_of(a);
 	char *rest;
 
 	if (!strncmp(line, "installed ", 10)) {
@@ -119,6 +151,8 @@ static void take_line(struct app_state *s, const char *line, const char *boot, c
 		s->fresh = !strcmp(line + 10, key);
 	} else if (!strncmp(line, "started ", 8)) {
 		s->started = !strcmp(line + 8, boot);
+	} else if (!strncmp(line, "group ", 6) && us && strcmp(line + 6, us)) {
+		s->installed = s->started = false; /* it comes last */
 	} else if (!strncmp(line, "check ", 6)) {
 		s->check = (int)strtol(line + 6, &rest, 10);
 		free(s->said);
@@ -146,7 +180,7 @@ static void take_answer(const struct app *a, const char *answer, struct app_stat
 	s->known = lines.len > 0;
 	for (size_t i = 1; i < lines.len; i++)
 		if (!strncmp(lines.v[i], a->name, n) && lines.v[i][n] == ':')
-			take_line(s, lines.v[i] + n + 1, lines.v[0], key);
+			take_line(a, s, lines.v[i] + n + 1, lines.v[0], key);
 		else
 			take_unit(a, lines.v[i], s);
 }

@@ -26,6 +26,8 @@ int app_states_ask(const struct app_set *set, bool check, struct app_states *ret
 
 /* On a node, by a worker. */
 enum app_mark { APP_INSTALLED, APP_STARTED, APP_STOPPED, APP_UNINSTALLED };
+/* A real computer may be a node of several groups: ERR_STATE when the app that it has is another group's. */
+int app_is_ours(const struct app *a, struct agent *agent, struct error **err);
 int app_mark(const struct app *a, enum app_mark what, struct agent *agent, struct error **err);
 
 #endif
