@@ -177,7 +177,7 @@ int relay_main(const char *host, const char *port);
 int relay(int fd, bool whole);
 
 /* stdio.c: --stdio */
-int stdio_main(void);
+int stdio_main(bool machine);
 
 /* hostnamectl.c, nohup.c */
 int hostnamectl_main(int argc, char **argv);

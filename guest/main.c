@@ -15,7 +15,8 @@ static const char usage[] =
 	"\n"
 	"  croft-guest --service        serve croft's port; for a service manager to start\n"
 	"  croft-guest --port FD|PATH   serve a socket: an open descriptor's number, or a path to listen on\n"
-	"  croft-guest --stdio          serve stdin and stdout; what croft runs on real computers, over ssh\n"
+	"  croft-guest --stdio [--machine]\n"
+	"                               serve stdin and stdout; what croft runs over ssh, on real computers and in machines\n"
 	"  croft-guest --identity       take the name that croft gave to this machine; for a service manager at boot\n"
 	"  croft-guest --sync-list DIR [STAGE], --sync-apply STAGE DIR [--delete] [--old OLD], --sync-keep FILE OLD,\n"
 	"  --sync-back OLD PATH\n"
@@ -132,7 +133,9 @@ int main(int argc, char **argv)
 	if (argc == 2 && strcmp(argv[1], "--service") == 0)
 		return service();
 	if (argc == 2 && strcmp(argv[1], "--stdio") == 0)
-		return stdio_main();
+		return stdio_main(false);
+	if (argc == 3 && strcmp(argv[1], "--stdio") == 0 && strcmp(argv[2], "--machine") == 0)
+		return stdio_main(true);
 	if (argc == 2 && strcmp(argv[1], "--identity") == 0)
 		return identity_main();
 	if (argc == 3 && strcmp(argv[1], "--port") == 0)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The guest program at the end of an ssh connection: frames on stdin and stdout, which may be pipes. A child serves one end of a
+ * The guest program at the end of an ssh connection, of a real computer or, with --machine, of a virtual one: frames on stdin and stdout, which may be pipes. A child serves one end of a
  * socket, we pass on between the other and stdio. The end of either side is the end of both, and of what was begun for it.
  */
 #include "guest.h"
@@ -14,7 +14,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static void serve(int fd)
+/* machine: we act for the whole machine, as over its port. */
+static void serve(int fd, bool machine)
 {
 	struct guest g = { .port = -1, .ready = true };
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -25,13 +26,18 @@ static void serve(int fd)
 	if (serve_init(&g) < 0)
 		_exit(1);
 	serve_set_port(&g, fd);
+	g.socket = !machine;
 	while (!g.power && serve_turn(&g, -1, NULL, 0) >= 0)
 		;
+	while (g.power && out_waiting(&g) && now_ms() < g.power_at && serve_turn(&g, 10, NULL, 0) >= 0)
+		;
+	if (g.power)
+		power_off(&g, g.power);
 	serve_close(&g);
 	_exit(0);
 }
 
-int stdio_main(void)
+int stdio_main(bool machine)
 {
 	int sp[2], status;
 	pid_t pid;
@@ -42,7 +48,7 @@ int stdio_main(void)
 	}
 	if (pid == 0) {
 		close(sp[0]);
-		serve(sp[1]);
+		serve(sp[1], machine);
 	}
 	close(sp[1]);
 	signal(SIGPIPE, SIG_IGN);

@@ -125,6 +125,9 @@ static void compare_rest(const struct group_node *n, const struct machine_def *w
 	if (!same_text(want->image, have->image))
 		changes_add(ret, CHANGE_REMAKE, n, MADE_AGAIN,
 			xasprintf("image %s -> %s", have->image ? have->image : "none", want->image ? want->image : "none"));
+	else if (!same_text(want->ssh, have->ssh))
+		changes_add(ret, CHANGE_REMAKE, n, MADE_AGAIN,
+			xasprintf("ssh %s -> %s", have->ssh ? have->ssh : "none", want->ssh ? want->ssh : "none"));
 	else if (n->has_disk && want->ndisks && have->ndisks && want->disks[0].size > have->disks[0].size && have->disks[0].size)
 		changes_add(ret, CHANGE_REMAKE, n, MADE_AGAIN,
 			xasprintf("disk %s -> %s", format_size(have->disks[0].size, a), format_size(want->disks[0].size, b)));

@@ -56,8 +56,14 @@ int group_ssh_config(const struct group *g, struct buf *text, struct error **err
 			real_host_config(n, text);
 			continue;
 		}
-		buf_addf(text, "Host %s%s%s %s.%s.croft\n\tHostName %s\n\tHostKeyAlias %s.%s.croft\n\tUser root\n\tProxyCommand %s\n", n->name,
-			strcmp(n->id, n->name) ? " " : "", strcmp(n->id, n->name) ? n->id : "", n->name, g->name, n->address, n->name, g->name, proxy);
+		buf_addf(text, "Host %s%s%s %s.%s.croft\n\tHostName %s\n\tHostKeyAlias %s.%s.croft\n\tUser %s\n\tProxyCommand %s\n", n->name,
+			strcmp(n->id, n->name) ? " " : "", strcmp(n->id, n->name) ? n->id : "", n->name, g->name, n->address, n->name, g->name,
+			n->ssh ? n->ssh : "root", proxy);
+		if (n->ssh) {
+			_cleanup_free_ char *sub = xasprintf("machines/%s/ssh_key", n->full), *key = path_data(sub);
+
+			buf_addf(text, "\tIdentityFile \"%s\"\n", key);
+		}
 		/* Its first contact goes through croft's own channel: nobody stands between. */
 		buf_addf(text, "\tStrictHostKeyChecking accept-new\n\tUserKnownHostsFile \"%s\"\n", known);
 	}
@@ -81,7 +87,7 @@ static void way_to(const struct group *g, const struct group_node *n, struct way
 		w->args = xasprintf("-o UserKnownHostsFile=\"%s\"", known);
 		return;
 	}
-	w->user = xstrdup("root");
+	w->user = xstrdup(n->ssh ? n->ssh : "root");
 	w->args = xasprintf("-o ProxyCommand=\"%s\" -o HostKeyAlias=%s.%s.croft -o StrictHostKeyChecking=accept-new", proxy, n->name, g->name);
 }
 

@@ -71,6 +71,7 @@ struct group_node {
 	char *cloud_init; /* file of user-data that its template is, when the image understands it */
 	char *host;	/* of a real computer, as machine_def has it; else NULL */
 	char *ssh_key;
+	char *ssh; /* user by whom a virtual one is reached by ssh, or NULL */
 	bool has_cpu, has_memory, has_disk; /* the file says so; else the template's or the format's defaults hold */
 	uint64_t cpu, memory, disk;
 	struct group_nic *nics; /* one at least; none of a real computer */

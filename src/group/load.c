@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define USER_CHARS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-"
 #define DEFAULT_CPU 1
 #define DEFAULT_MEMORY ((uint64_t)1 << 30)
 #define DEFAULT_DISK ((uint64_t)5 << 30)
@@ -153,8 +154,9 @@ static int read_host(const struct group *g, const struct node *p, struct group_n
 
 static int read_params(const struct group *g, const struct node *at, struct group_node *n, struct error **err)
 {
-	static const char *const known[] = { "cpu", "memory", "disk", "host", "ssh_key", NULL };
+	static const char *const known[] = { "cpu", "memory", "disk", "host", "ssh_key", "ssh", NULL };
 	struct node *p = NULL;
+	const char *ssh = NULL;
 
 	n->cpu = DEFAULT_CPU;
 	n->memory = DEFAULT_MEMORY;
@@ -167,8 +169,13 @@ static int read_params(const struct group *g, const struct node *at, struct grou
 	n->has_memory = node_get(p, "memory");
 	n->has_disk = node_get(p, "disk");
 	if (node_known(p, "vm_params", known, err) < 0 || node_u64(p, "cpu", 1, 255, &n->cpu, err) < 0 ||
-		node_size(p, "memory", &n->memory, err) < 0 || node_size(p, "disk", &n->disk, err) < 0)
+		node_size(p, "memory", &n->memory, err) < 0 || node_size(p, "disk", &n->disk, err) < 0 || node_str(p, "ssh", &ssh, err) < 0)
 		return -1;
+	if (ssh && (!*ssh || *ssh == '-' || ssh[strspn(ssh, USER_CHARS)]))
+		return node_error(node_get(p, "ssh"), err, "ssh: '%s' is no name of a user", ssh);
+	if (ssh && node_get(p, "host"))
+		return node_error(node_get(p, "ssh"), err, "ssh: a real computer is reached by ssh anyway: its user stands in host");
+	n->ssh = ssh ? xstrdup(ssh) : NULL;
 	if (node_get(p, "host") || node_get(p, "ssh_key"))
 		return read_host(g, p, n, err);
 	if (n->memory < (16u << 20))
@@ -337,7 +344,7 @@ int group_load(const char *name, struct group **ret, struct error **err)
 
 void group_node_clear(struct group_node *n)
 {
-	char *all[] = { n->name, n->id, n->full, n->template, n->taken, n->image, n->machine_file, n->host, n->ssh_key, n->cloud_init,
+	char *all[] = { n->name, n->id, n->full, n->template, n->taken, n->image, n->machine_file, n->host, n->ssh_key, n->ssh, n->cloud_init,
 		n->host_address };
 
 	for (size_t k = 0; k < ARRAY_SIZE(all); k++)

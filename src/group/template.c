@@ -217,8 +217,16 @@ int group_machine_def(const struct group *g, const struct group_node *n, struct 
 		d->memory = n->memory;
 	if (!d->hostname)
 		d->hostname = xstrdup(n->name);
+	if (n->ssh) {
+		free(d->ssh);
+		d->ssh = xstrdup(n->ssh);
+	}
 	set_nics(g, n, d);
 	if (!d->cloud_init && d->image && (n->cloud_init || understands_cloud_init(d->image)))
 		d->cloud_init = xstrdup(n->cloud_init ? n->cloud_init : "on");
+	if (n->ssh && !d->cloud_init) {
+		error_set(err, ERR_USAGE, "node %s: ssh: %s knows no cloud-init, by which croft's key gets there", n->name, n->taken ? n->taken : "its image");
+		return error_hint(err, "without `ssh` a machine is reached by croft's guest program");
+	}
 	return d->image ? set_disk(n, d, err) : 0;
 }

@@ -24,6 +24,7 @@ const struct field machine_fields[] = {
 	{ "image", FIELD_TEXT, AT(machine_def, image), NULL, 0 },
 	{ "host", FIELD_TEXT, AT(machine_def, host), NULL, 0 },
 	{ "ssh_key", FIELD_TEXT, AT(machine_def, ssh_key), NULL, 0 },
+	{ "ssh", FIELD_TEXT, AT(machine_def, ssh), NULL, 0 },
 	{ "cloud_init", FIELD_TEXT, AT(machine_def, cloud_init), NULL, 0 },
 	{ "arch", FIELD_TEXT, AT(machine_def, arch), NULL, 0 },
 	{ "type", FIELD_TEXT, AT(machine_def, type), NULL, 0 },

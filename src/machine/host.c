@@ -130,6 +130,29 @@ static int write_side(const struct machine *m, size_t n, const struct strv *argv
 	return file_write(path, b.data, b.len, 0600, err);
 }
 
+/* croft-ssh for a machine that is reached by ssh; it takes the place of QEMU's port by a link that croft-machine looks for. */
+static int ssh_side(const struct machine *m, size_t n, struct error **err)
+{
+	_cleanup_free_ char *exe = path_libexec("croft-ssh", err), *guest = exe ? path_libexec("croft-guest", err) : NULL;
+	_cleanup_free_ char *link = machine_path(m, "run/way-agent.sock"), *to = xasprintf("side-%zu.sock", n), *group = path_dirname(m->name);
+	_cleanup_free_ char *sub = xasprintf("groups/%s/net", group), *net = path_data(sub), *key = machine_path(m, "ssh_key"),
+			    *known = machine_path(m, "known_hosts"), *host = xasprintf("%s.%s.croft", path_basename(m->name), group);
+	_cleanup_strv_ struct strv argv = STRV_INIT;
+
+	if (!guest)
+		return -1;
+	if (!strchr(m->name, '/') || !m->def.cloud_init)
+		return error_set(err, ERR_USAGE, "machine %s: ssh: only machines of a group, with cloud_init, are reached by ssh", m->name);
+	strv_addv(&argv, (const char *const[]){ exe, "--dir", m->dir, "--host", host, "--user", m->def.ssh, "--key", key, "--known-hosts", known,
+				 "--guest", guest, "--net", net, "--node", path_basename(m->name), "--listen", NULL });
+	strv_addf(&argv, "%u", HELPER_FD_SIDE + (unsigned)n);
+	if (file_unlink(link, err) < 0)
+		return -1;
+	if (symlink(to, link) < 0)
+		return error_errno(err, errno, "%s", link);
+	return write_side(m, n, &argv, err);
+}
+
 int machine_write_sides(const struct machine *m, struct error **err)
 {
 	const struct machine_def *d = &m->def;
@@ -150,7 +173,7 @@ int machine_write_sides(const struct machine *m, struct error **err)
 		if ((i > 0 && virtiofsd_argv(&d->shares[i - 1], fd, &argv, err) < 0) || write_side(m, n++, &argv, err) < 0)
 			return -1;
 	}
-	return 0;
+	return m->def.ssh ? ssh_side(m, n, err) : 0;
 }
 
 static int check_display(const struct machine *m, struct error **err)

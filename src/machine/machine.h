@@ -64,6 +64,7 @@ struct machine_def {
 	char *image;	/* NULL: no image (bare disks) */
 	char *host;	/* "[USER@]ADDRESS[:PORT]": a real computer, reached by ssh; the properties of virtual ones mean nothing then. NULL: virtual */
 	char *ssh_key;	/* of a real one: the private key's file, absolute; NULL: ssh-agent and the user's own keys */
+	char *ssh;	/* user by whom a virtual machine is reached, by ssh instead of its guest program's port; or NULL */
 	char *cloud_init; /* "on": the machine gets a seed for cloud-init, with DIR/user-data when there is one; given to machine_create: that file */
 	char *arch;	/* x86_64 */
 	char *type;	/* pc, q35, or a versioned QEMU machine type; default q35 */

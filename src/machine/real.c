@@ -120,6 +120,8 @@ int machine_real_check(struct machine_def *d, struct error **err)
 	if (d->image || d->ndisks || d->nnics || d->nshares || d->kernel || d->usb.len || d->pci.len || d->qemu_args.len)
 		return error_set(err, ERR_USAGE, "machine %s: it has a host, so it is a real computer: no image, disk, card or device can be given to it",
 			d->name);
+	if (d->ssh)
+		return error_set(err, ERR_USAGE, "machine %s: ssh: a real computer is reached by ssh anyway: the user stands in host", d->name);
 	if (d->ssh_key && !file_exists(d->ssh_key))
 		return error_set(err, ERR_NOT_FOUND, "machine %s: ssh_key: there is no file %s", d->name, d->ssh_key);
 	return 0;

@@ -2,7 +2,8 @@
 /*
  * The seed of cloud images: a small drive labelled CIDATA that cloud-init's data source NoCloud finds (https://docs.cloud-init.io). It
  * holds the machine's name and addresses, the user's user-data as it is, and as vendor-data a script that puts croft's guest program
- * into the system, so that a foreign image answers like one of croft's own.
+ * into the system, so that a foreign image answers like one of croft's own. Of a machine that is reached by ssh instead it holds the key
+ * that croft logs in with.
  */
 #include "base/cleanup.h"
 #include "base/file.h"
@@ -71,12 +72,14 @@ int machine_seed_check(const char *path, struct buf *user_data, struct error **e
 }
 
 /* Of this machine and no other: a clone is a new instance, for which host keys and the like are made anew. */
-static void meta_data(const struct machine *m, struct buf *b)
+static void meta_data(const struct machine *m, const char *key, struct buf *b)
 {
 	_cleanup_free_ char *what = xasprintf("cloud-init instance %s %s", m->name, m->def.nnics ? m->def.nics[0].mac : "");
 	unsigned char h[32];
 
 	identity_digest(what, h);
+	if (key)
+		buf_addf(b, "public-keys:\n  - %s", key);
 	buf_addf(b, "instance-id: croft-%02x%02x%02x%02x%02x%02x%02x%02x\nlocal-hostname: %s\n", h[0], h[1], h[2], h[3], h[4], h[5], h[6], h[7],
 		m->def.hostname);
 }
@@ -112,20 +115,35 @@ static int put(const char *dir, const char *name, const void *p, size_t n, struc
 	return file_write(path, p, n, 0600, err);
 }
 
+/* The public half of the key that croft logs in with, a line; made at first use. */
+static int own_key(const struct machine *m, struct buf *line, struct error **err)
+{
+	_cleanup_free_ char *key = machine_path(m, "ssh_key"), *pub = machine_path(m, "ssh_key.pub"), *exe = NULL;
+
+	if (file_exists(pub))
+		return file_read(pub, 4096, line, err);
+	exe = path_libexec("croft-ssh", err);
+	if (!exe || file_unlink(key, err) < 0 || proc_run((const char *const[]){ exe, "--make-key", key, NULL }, MAKE_MS, NULL, NULL, err) < 0)
+		return -1;
+	return file_read(pub, 4096, line, err);
+}
+
 static int fill_dir(const struct machine *m, const char *dir, const char *guest, struct error **err)
 {
 	_cleanup_free_ char *own = machine_path(m, "user-data"), *program = path_join(dir, "croft-guest");
-	_cleanup_buf_ struct buf user = BUF_INIT, meta = BUF_INIT, net = BUF_INIT, bin = BUF_INIT;
+	_cleanup_buf_ struct buf user = BUF_INIT, meta = BUF_INIT, net = BUF_INIT, bin = BUF_INIT, key = BUF_INIT;
 
 	if (file_exists(own) ? file_read(own, USER_DATA_MAX, &user, err) < 0 : (buf_adds(&user, no_user_data), false))
 		return -1;
-	meta_data(m, &meta);
+	if (m->def.ssh && own_key(m, &key, err) < 0)
+		return -1;
+	meta_data(m, m->def.ssh ? buf_str(&key) : NULL, &meta);
 	network_config(m, &net);
 	if (file_read(guest, (size_t)64 << 20, &bin, err) < 0 || put(dir, "user-data", user.data, user.len, err) < 0 ||
 		put(dir, "meta-data", meta.data, meta.len, err) < 0 || put(dir, "network-config", net.data, net.len, err) < 0 ||
-		put(dir, "vendor-data", vendor_data, sizeof(vendor_data) - 1, err) < 0)
+		(!m->def.ssh && put(dir, "vendor-data", vendor_data, sizeof(vendor_data) - 1, err) < 0))
 		return -1;
-	return file_write(program, bin.data, bin.len, 0600, err);
+	return m->def.ssh ? 0 : file_write(program, bin.data, bin.len, 0600, err);
 }
 
 static int run(const char *const *argv, const char *package, struct error **err)
@@ -135,20 +153,21 @@ static int run(const char *const *argv, const char *package, struct error **err)
 	return (*err)->cls == ERR_NOT_FOUND ? error_hint(err, "install the package %s", package) : -1;
 }
 
-static int make_image(const char *dir, const char *image, uint64_t guest_size, struct error **err)
+static int make_image(const char *dir, const char *image, bool with_guest, uint64_t guest_size, struct error **err)
 {
 	_cleanup_free_ char *kib = xasprintf("%llu", (unsigned long long)(guest_size >> 10) + ROOM_KIB);
 	const char *names[] = { "user-data", "meta-data", "network-config", "vendor-data", "croft-guest" };
+	size_t n = with_guest ? ARRAY_SIZE(names) : 3;
 	const char *mkfs[] = { "mkfs.vfat", "-n", "CIDATA", "-C", image, kib, NULL };
 	const char *copy[ARRAY_SIZE(names) + 6] = { "mcopy", "-o", "-i", image };
 	struct strv paths = STRV_INIT;
 	int rc;
 
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+	for (size_t i = 0; i < n; i++) {
 		strv_take(&paths, path_join(dir, names[i]));
 		copy[4 + i] = paths.v[i];
 	}
-	copy[4 + ARRAY_SIZE(names)] = "::";
+	copy[4 + n] = "::";
 	rc = file_unlink(image, err) < 0 || run(mkfs, "dosfstools", err) < 0 || run(copy, "mtools", err) < 0 ? -1 : 0;
 	strv_free(&paths);
 	return rc;
@@ -168,7 +187,7 @@ int machine_write_seed(const struct machine *m, struct error **err)
 	if (stat(guest, &st) < 0)
 		return error_errno(err, errno, "%s", guest);
 	temp = path_join(dir, "seed.img");
-	rc = fill_dir(m, dir, guest, err) < 0 || make_image(dir, temp, (uint64_t)st.st_size, err) < 0 ? -1 : file_rename(temp, image, err);
+	rc = fill_dir(m, dir, guest, err) < 0 || make_image(dir, temp, !m->def.ssh, (uint64_t)st.st_size, err) < 0 ? -1 : file_rename(temp, image, err);
 	if (rc == 0)
 		return file_remove_tree(dir, err);
 	return error_wrap(err, "seed for cloud-init");

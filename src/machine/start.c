@@ -133,7 +133,7 @@ static int settle_first_run(const struct machine *m, struct error **err)
 int machine_clean_run(const struct machine *m, struct error **err)
 {
 	static const char *const stale[] = { "run/qemu.pid", "run/helper.pid", "run/ready", "run/paused", "run/killed", "run/status",
-		"run/cwd" };
+		"run/cwd", "run/way-agent.sock" };
 	_cleanup_free_ char *run = machine_path(m, "run"), *log = machine_path(m, "log");
 
 	if (file_mkdirs(run, 0700, err) < 0 || file_mkdirs(log, 0700, err) < 0)

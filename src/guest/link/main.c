@@ -22,29 +22,34 @@
 #define LOST_MS 60000 /* without an answer of the other side */
 
 static const char usage[] = "usage: croft-ssh --dir DIR --host HOST [--port N] [--user USER] [--key FILE] --known-hosts FILE --guest FILE "
+			    "[--listen FD --net DIR --node NODE]\n       croft-ssh --make-key FILE "
 			    "(croft runs this, not people)";
 
 static int parse(int argc, char **argv, struct link_opts *o)
 {
 	_cleanup_error_ struct error *e = NULL;
-	uint64_t port = 0;
+	uint64_t port = 0, listen = 0;
 
 	for (int i = 1; i + 1 < argc; i += 2) {
 		const struct {
 			const char *name, **to;
 		} texts[] = { { "--dir", &o->dir }, { "--host", &o->host }, { "--user", &o->user }, { "--key", &o->key },
-			{ "--known-hosts", &o->known_hosts }, { "--guest", &o->guest } };
+			{ "--known-hosts", &o->known_hosts }, { "--guest", &o->guest }, { "--net", &o->net }, { "--node", &o->node } };
 		size_t k;
 
 		for (k = 0; k < ARRAY_SIZE(texts) && strcmp(argv[i], texts[k].name); k++)
 			;
 		if (k < ARRAY_SIZE(texts))
 			*texts[k].to = argv[i + 1];
-		else if (strcmp(argv[i], "--port") || parse_u64("port", argv[i + 1], 1, 65535, &port, &e) < 0)
+		else if (!strcmp(argv[i], "--listen")) {
+			if (parse_u64("listen", argv[i + 1], 3, 1000, &listen, &e) < 0)
+				return -1;
+		} else if (strcmp(argv[i], "--port") || parse_u64("port", argv[i + 1], 1, 65535, &port, &e) < 0)
 			return -1;
 	}
 	o->port = (unsigned)port;
-	return argc % 2 && o->dir && o->host && o->known_hosts && o->guest ? 0 : -1;
+	o->listen = listen ? (int)listen : -1;
+	return argc % 2 && o->dir && o->host && o->known_hosts && o->guest && (o->listen < 0 || (o->net && o->node)) ? 0 : -1;
 }
 
 /* Two that connect to a new host at once would both pin it. */
@@ -112,12 +117,25 @@ static int serve(const struct link_opts *o, struct ssh_client *c, int listener, 
 {
 	_cleanup_free_ char *status = xasprintf("%s/run/status", o->dir);
 	_cleanup_error_ struct error *e = NULL, *e2 = NULL;
-	int rc = link_serve(c, listener, command, &e);
+	int rc = link_serve(c, &(struct link_serving){ .listener = listener, .command = command, .end = -1 }, &e);
 
 	if (file_writef(status, 0600, &e2, "%s\n", rc < 0 ? e->msg : "exited with status 0") < 0)
 		log_error("%s", e2->msg);
 	remove_traces(o);
 	return rc < 0;
+}
+
+/* A key pair for a machine of ours, FILE and FILE.pub. */
+static int make_key(const char *path)
+{
+	_cleanup_free_ char *line = NULL, *pub = xasprintf("%s.pub", path);
+	_cleanup_error_ struct error *e = NULL;
+
+	line = ssh_client_make_key(path, "croft", &e);
+	if (line && file_writef(pub, 0600, &e, "%s\n", line) == 0)
+		return 0;
+	log_error("%s", e->msg);
+	return e->cls;
 }
 
 int main(int argc, char **argv)
@@ -129,12 +147,16 @@ int main(int argc, char **argv)
 	_cleanup_ssh_ struct ssh_client *c = NULL;
 
 	log_init("croft");
+	if (argc == 3 && !strcmp(argv[1], "--make-key"))
+		return make_key(argv[2]);
 	if (parse(argc, argv, &o) < 0) {
 		log_error("%s", usage);
 		return ERR_USAGE;
 	}
 	signal(SIGPIPE, SIG_IGN);
 	umask(0077);
+	if (o.listen >= 0)
+		return link_vm(&o);
 	sock = xasprintf("%s/run/agent.sock", o.dir);
 	c = connect_to(&o, &e);
 	if (c && (command = link_install(c, o.guest, &e)) && (listener = unix_listen(sock, 16, &e)) >= 0 && note_self(&o, &e) == 0) {

@@ -23,14 +23,15 @@ struct client {
 	int fd;
 	ssh_channel ch;
 	struct buf in, out; /* from the client, to the client */
-	bool over;
+	bool over, served; /* served: it has got something from over there */
 };
 struct server {
 	struct ssh_client *c;
-	const char *command;
+	const struct link_serving *how;
 	struct client v[CLIENTS_MAX];
 	size_t n;
-	int listener, sigfd;
+	bool had; /* a client that was served and has gone; others may have given up while there was no connection */
+	int sigfd;
 	ssh_event event; /* by which libssh takes what is for no channel: requests to the connection, its end */
 };
 
@@ -47,8 +48,8 @@ static void client_end(struct client *x)
 
 static void accept_one(struct server *s)
 {
-	_cleanup_close_ int fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-	_cleanup_free_ char *line = xasprintf("sh -c '%s --stdio'", s->command);
+	_cleanup_close_ int fd = accept4(s->how->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	_cleanup_free_ char *line = xasprintf("sh -c '%s --stdio%s'", s->how->command, s->how->machine ? " --machine" : "");
 	ssh_channel ch;
 
 	if (fd < 0 || s->n == CLIENTS_MAX)
@@ -89,7 +90,7 @@ static bool to_client(struct client *x)
 			break;
 		}
 		buf_consume(&x->out, (size_t)r);
-		moved = true;
+		x->served = moved = true;
 	}
 	if (!x->out.len && (ssh_channel_is_eof(x->ch) || ssh_channel_is_closed(x->ch)))
 		x->over = true;
@@ -143,6 +144,7 @@ static void pump(struct server *s)
 			i++;
 			continue;
 		}
+		s->had |= s->v[i].served;
 		client_end(&s->v[i]);
 		s->v[i] = s->v[--s->n];
 	}
@@ -150,12 +152,13 @@ static void pump(struct server *s)
 
 static int wait_turn(struct server *s, struct pollfd *p, struct error **err)
 {
-	size_t n = 3;
+	size_t n = 4;
 	int flags = ssh_get_poll_flags(s->c->session), r;
 
 	p[0] = (struct pollfd){ .fd = s->sigfd, .events = POLLIN };
-	p[1] = (struct pollfd){ .fd = s->n < CLIENTS_MAX ? s->listener : -1, .events = POLLIN };
+	p[1] = (struct pollfd){ .fd = s->n < CLIENTS_MAX ? s->how->listener : -1, .events = POLLIN };
 	p[2] = (struct pollfd){ .fd = ssh_get_fd(s->c->session), .events = (short)(POLLIN | (flags & SSH_WRITE_PENDING ? POLLOUT : 0)) };
+	p[3] = (struct pollfd){ .fd = s->how->end, .events = POLLIN };
 	for (size_t i = 0; i < s->n; i++)
 		p[n++] = (struct pollfd){ .fd = s->v[i].fd, .events = (short)((s->v[i].in.len ? 0 : POLLIN) | (s->v[i].out.len ? POLLOUT : 0)) };
 	r = poll(p, n, ALIVE_MS);
@@ -166,10 +169,10 @@ static int wait_turn(struct server *s, struct pollfd *p, struct error **err)
 	return r;
 }
 
-int link_serve(struct ssh_client *c, int listener, const char *command, struct error **err)
+int link_serve(struct ssh_client *c, const struct link_serving *how, struct error **err)
 {
-	struct server s = { .c = c, .command = command, .listener = listener, .sigfd = -1 };
-	struct pollfd p[3 + CLIENTS_MAX];
+	struct server s = { .c = c, .how = how, .sigfd = -1 };
+	struct pollfd p[4 + CLIENTS_MAX];
 	sigset_t set;
 	int rc = 1;
 
@@ -184,9 +187,11 @@ int link_serve(struct ssh_client *c, int listener, const char *command, struct e
 		pump(&s);
 		if (!ssh_is_connected(c->session) || ssh_get_status(c->session) & (SSH_CLOSED | SSH_CLOSED_ERROR))
 			rc = error_set(err, ERR_STATE, "the connection ended: %s", ssh_get_error(c->session));
+		else if (how->once && s.had && !s.n)
+			rc = 0;
 		else if (wait_turn(&s, p, err) < 0)
 			rc = -1;
-		else if (p[0].revents)
+		else if (p[0].revents || p[3].revents)
 			rc = 0;
 		else if (p[1].revents & POLLIN)
 			accept_one(&s);

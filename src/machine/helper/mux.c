@@ -516,7 +516,12 @@ struct mux *mux_new(struct loop *l, const char *dir, bool adopted, struct error 
 	struct mux *m = xcalloc(1, sizeof(*m));
 
 	*m = (struct mux){ .loop = l, .adopted = adopted, .fd = -1, .listen_fd = -1, .next_id = 1 };
-	m->qemu_path = path_join(dir, "run/qemu-agent.sock");
+	/* A link to the socket of the program that reaches the guest by ssh, in the place of QEMU's port. */
+	m->qemu_path = path_join(dir, "run/way-agent.sock");
+	if (!file_exists(m->qemu_path)) {
+		free(m->qemu_path);
+		m->qemu_path = path_join(dir, "run/qemu-agent.sock");
+	}
 	m->sock = path_join(dir, "run/agent.sock");
 	m->ready_path = path_join(dir, "run/ready");
 	unlink(m->ready_path);
