@@ -259,6 +259,9 @@ void backup_dismantle(struct machine *m, struct qmp *q, const struct snap_drives
 			poll(NULL, 0, 20);
 		}
 		error_clear(&none);
+		/* Of one that was killed behind its transaction. */
+		command(q, "block-dirty-bitmap-remove", json_pack("{s:s, s:s}", "node", d->v[i].node, "name", BACKUP_NOW), NULL, &none);
+		error_clear(&none);
 		unlink(path);
 	}
 }
