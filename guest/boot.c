@@ -112,29 +112,40 @@ static void hand_over(struct guest *g)
 	close(go[1]);
 }
 
+/* A console that a shell has is looked after. */
+static int patience(const struct console *c, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (c[i].fd < 0)
+			return 1000;
+	return -1;
+}
+
 static void run(struct guest *g)
 {
-	struct pollfd extra[BUTTONS_MAX + 1];
+	struct pollfd extra[BUTTONS_MAX + CONSOLES_MAX];
 	int buttons[BUTTONS_MAX];
-	size_t nbuttons = 0, scan = g->pid1 ? 0 : BUTTON_SCANS; /* another process 1 looks at them itself */
-	struct console c = { .fd = -1 };
+	size_t nbuttons = 0, nconsoles, scan = g->pid1 ? 0 : BUTTON_SCANS; /* another process 1 looks at them itself */
+	struct console c[CONSOLES_MAX] = { 0 };
 
-	console_open(&c);
+	nconsoles = consoles_open(c, CONSOLES_MAX);
 	for (;;) {
 		/* Buttons come with modules that are loaded in the background. */
 		if (!nbuttons && scan < BUTTON_SCANS)
 			nbuttons = buttons_open(buttons, BUTTONS_MAX);
 		for (size_t i = 0; i < nbuttons; i++)
 			extra[i] = (struct pollfd){ .fd = buttons[i], .events = POLLIN };
-		extra[nbuttons] = (struct pollfd){ .fd = c.fd, .events = POLLIN };
+		for (size_t i = 0; i < nconsoles; i++)
+			extra[nbuttons + i] = (struct pollfd){ .fd = c[i].fd, .events = POLLIN };
 		if (g->port < 0)
 			find_port(g, 0);
-		serve_turn(g, g->power ? 10 : g->port < 0 ? 200 : !nbuttons && scan++ < BUTTON_SCANS ? 500 : c.fd < 0 ? 1000 : -1,
-			extra, nbuttons + 1);
+		serve_turn(g, g->power ? 10 : g->port < 0 ? 200 : !nbuttons && scan++ < BUTTON_SCANS ? 500 : patience(c, nconsoles),
+			extra, nbuttons + nconsoles);
 		for (size_t i = 0; i < nbuttons; i++)
 			if ((extra[i].revents & POLLIN) && button_pressed(extra[i].fd))
 				g->power = 'p';
-		console_turn(&c, extra[nbuttons].revents);
+		for (size_t i = 0; i < nconsoles; i++)
+			console_turn(&c[i], extra[nbuttons + i].revents);
 		if (g->power == 'x') /* a unit that is stopped */
 			return;
 		if (g->power && (out_waiting(g) == 0 || now_ms() >= g->power_at)) {

@@ -36,7 +36,9 @@ struct console {
 	char path[64];
 	uint64_t again; /* ms: not before */
 };
-void console_open(struct console *c);
+#define CONSOLES_MAX 4
+/* Opens all that the kernel writes to, the screen and the serial ports; how many. */
+size_t consoles_open(struct console *c, size_t n);
 /* The first line typed starts a shell; its end brings the greeting back. */
 void console_turn(struct console *c, short revents);
 /* Power buttons (input devices with KEY_POWER); at most n fds. */

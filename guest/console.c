@@ -14,24 +14,11 @@
 
 #define RESPAWN_MS 1000
 
-/* The kernel's console (the last of /sys/class/tty/console/active is the one behind /dev/console). */
-static void console_path(struct console *c)
-{
-	char active[128], *last;
-
-	read_text("/sys/class/tty/console/active", active, sizeof(active));
-	last = strrchr(active, ' ');
-	last = last ? last + 1 : active;
-	snprintf(c->path, sizeof(c->path), "/dev/%.50s", *last ? last : "ttyS0");
-}
-
-void console_open(struct console *c)
+static void console_open(struct console *c)
 {
 	struct utsname u;
 	struct termios t;
 
-	if (!c->path[0])
-		console_path(c);
 	c->fd = open(c->path, O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
 	if (c->fd < 0 || tcgetattr(c->fd, &t) < 0) {
 		if (c->fd >= 0)
@@ -42,6 +29,26 @@ void console_open(struct console *c)
 	if (uname(&u) == 0)
 		dprintf(c->fd, "\r\n%s: croft " CROFT_VERSION ", Linux %s; type for a shell\r\n",
 			u.nodename, u.release);
+}
+
+/*
+ * The kernel's consoles, as /sys/class/tty/console/active has them. "tty0" is whichever virtual terminal is to be seen, and no shell can have it as
+ * its own: that is the first one.
+ */
+size_t consoles_open(struct console *c, size_t n)
+{
+	char active[128], *rest = active, *name;
+	size_t got = 0;
+
+	read_text("/sys/class/tty/console/active", active, sizeof(active));
+	while (got < n && (name = strsep(&rest, " \n")))
+		if (*name)
+			snprintf(c[got++].path, sizeof(c->path), "/dev/%.50s", strcmp(name, "tty0") ? name : "tty1");
+	if (!got && n)
+		snprintf(c[got++].path, sizeof(c->path), "/dev/ttyS0");
+	for (size_t i = 0; i < got; i++)
+		console_open(&c[i]);
+	return got;
 }
 
 /* What was typed stays in the terminal: the shell reads it. */
