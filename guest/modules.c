@@ -49,21 +49,31 @@ static void load(char *line)
 }
 
 /*
- * The modaliases of what is on the buses that the list's patterns speak of, a line each; they do not change once virtio_pci is
- * loaded. Read once: under emulation each reading of all devices took tens of milliseconds.
+ * The modaliases of what is on a bus, a line each; they do not change once virtio_pci is loaded. Read once, and each bus when
+ * a pattern asks for it: under emulation reading all devices takes tens of milliseconds.
  */
-static const char *aliases(void)
+static const char *aliases(const char *bus)
 {
-	static char text[16384];
-	size_t used = 0, n;
+	static struct {
+		const char *bus;
+		char text[8192];
+	} known[] = { { .bus = "pci:" }, { .bus = "virtio:" } };
+	size_t k = 0, used = 0, n;
 	glob_t found = { 0 };
+	char *text, pattern[64];
 
+	while (k < sizeof(known) / sizeof(known[0]) && strncmp(bus, known[k].bus, strlen(known[k].bus)))
+		k++;
+	if (k == sizeof(known) / sizeof(known[0]))
+		return "";
+	text = known[k].text;
 	if (*text)
 		return text;
-	if (glob("/sys/bus/{pci,virtio}/devices/*/modalias", GLOB_NOSORT | GLOB_BRACE, NULL, &found) == 0)
-		for (size_t i = 0; i < found.gl_pathc && used + 2 < sizeof(text); i++) {
+	snprintf(pattern, sizeof(pattern), "/sys/bus/%.*s/devices/*/modalias", (int)strcspn(bus, ":"), bus);
+	if (glob(pattern, GLOB_NOSORT, NULL, &found) == 0)
+		for (size_t i = 0; i < found.gl_pathc && used + 2 < sizeof(known[k].text); i++) {
 			/* One that is cut short would be the last. */
-			if (read_text(found.gl_pathv[i], text + used, sizeof(text) - used - 1) < 0)
+			if (read_text(found.gl_pathv[i], text + used, sizeof(known[k].text) - used - 1) < 0)
 				continue;
 			n = strlen(text + used);
 			text[used + n] = '\n';
@@ -79,7 +89,7 @@ static bool device_there(const char *pattern)
 {
 	char alias[512];
 
-	for (const char *p = aliases(); *p; p += strcspn(p, "\n") + 1) {
+	for (const char *p = aliases(pattern); *p; p += strcspn(p, "\n") + 1) {
 		snprintf(alias, sizeof(alias), "%.*s", (int)strcspn(p, "\n"), p);
 		if (fnmatch(pattern, alias, 0) == 0)
 			return true;

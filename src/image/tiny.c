@@ -47,21 +47,21 @@ static const struct arch arches[] = {
 /*
  * Loaded in this order. Before the first "--": needed for the agent's port and the root disk;
  * before the second: for the network that the first command may use; the rest is loaded behind its
- * back, drivers only where their device is.
+ * back, drivers only where their device is: after "?" and a device's modalias, what follows, up to
+ * the next one, is loaded where such a device is.
  */
 static const char *const loaded[] = { "virtio_pci", "virtio_console", "virtio_blk",
-	"crc32c_generic", "ext4", "overlay", "--", "virtio_net", "af_packet", "--", "evdev",
-	"button",
-	/* "?" and a device's modalias: what follows, up to the next one, is loaded where such a device is. */
-	"?virtio:d00000004v*", "virtio_rng", "?virtio:d00000009v*", "9pnet_virtio", "9p",
-	"?virtio:d00000005v*", "virtio_balloon", "?virtio:d00000008v*", "virtio_scsi", "sd_mod",
-	"sr_mod", "?pci:*bc01sc06*", "ahci", "sd_mod", "sr_mod", "?pci:*bc01sc01*", "ata_piix",
-	"sd_mod", "sr_mod", "?pci:*bc01sc08*", "nvme", "?virtio:d0000001Av*", "virtiofs" };
+	"crc32c_generic", "ext4", "overlay", "--", "virtio_net", "af_packet",
+	"?pci:v00008086d0000100*", "e1000", "?pci:v00008086d000010D3*", "e1000e",
+	"?pci:v000010ECd00008139*", "8139cp", "--", "evdev", "button", "?virtio:d00000004v*",
+	"virtio_rng", "?virtio:d00000009v*", "9pnet_virtio", "9p", "?virtio:d00000005v*",
+	"virtio_balloon", "?virtio:d00000008v*", "virtio_scsi", "sd_mod", "sr_mod",
+	"?pci:*bc01sc06*", "ahci", "sd_mod", "sr_mod", "?pci:*bc01sc01*", "ata_piix", "sd_mod",
+	"sr_mod", "?pci:*bc01sc08*", "nvme", "?virtio:d0000001Av*", "virtiofs" };
 /* There for modprobe. */
-static const char *const carried[] = { "e1000", "e1000e", "8139cp", "usb_storage", "uhci_hcd",
-	"ehci_pci", "xhci_pci", "vfat", "nls_ascii", "nls_cp437", "nls_utf8", "isofs", "xfs",
-	"btrfs", "squashfs", "fuse", "loop", "dm_mod", "tun", "bridge", "veth", "nf_tables",
-	"iptable_nat", "i6300esb" };
+static const char *const carried[] = { "usb_storage", "uhci_hcd", "ehci_pci", "xhci_pci", "vfat",
+	"nls_ascii", "nls_cp437", "nls_utf8", "isofs", "xfs", "btrfs", "squashfs", "fuse", "loop",
+	"dm_mod", "tun", "bridge", "veth", "nf_tables", "iptable_nat", "i6300esb" };
 /* Where those modules and what they need lie in the package. */
 static const char *const module_dirs[] = { "kernel/drivers/virtio/", "kernel/drivers/char/",
 	"kernel/drivers/block/", "kernel/drivers/scsi/", "kernel/drivers/ata/",
