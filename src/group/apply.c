@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What `up` does of the changes of a file besides creating and starting: with the least that is needed. */
 #include "apply.h"
+#include "ops.h"
 
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -150,8 +151,12 @@ static int do_wanted(const struct group *g, bool (*wants)(const struct app *, co
 		keep = xcalloc(s.n, sizeof(*keep));
 		for (size_t i = 0; i < s.n; i++)
 			keep[i] = wants(s.v[i], &states.v[i]);
+		for (size_t i = 0; i < s.n; i++)
+			if (keep[i])
+				op_will(!install ? "start" : states.v[i].installed ? "update" : "install", s.v[i]->n->name, s.v[i]->name);
 		app_set_keep(&s, keep);
-		if (s.n)
+		rc = s.n ? op_write_current(err) : 0;
+		if (rc == 0 && s.n)
 			rc = install ? app_set_deploy(g, &s, &(struct group_deploy){ 0 }, err) : app_set_do(g, &s, "start", err);
 	}
 	free(keep);

@@ -40,6 +40,7 @@ void op_free(struct op *o)
 	free(o->path);
 	free(o->started);
 	strv_free(&o->words);
+	strv_free(&o->apps);
 	free(o);
 }
 
@@ -105,11 +106,12 @@ static struct op *op_read(const char *path, struct error **err)
 	_cleanup_doc_ struct doc *d = doc_load_own(path, err);
 	const char *group = NULL, *verb = NULL, *started = "";
 	const struct node *root = d ? doc_root(d) : NULL;
-	struct node *words = NULL;
+	struct node *words = NULL, *apps = NULL;
 	struct op *o;
 
 	if (!d || node_str(root, "group", &group, err) < 0 || node_str(root, "verb", &verb, err) < 0 ||
-		node_str(root, "started", &started, err) < 0 || node_list(root, "words", &words, err) < 0)
+		node_str(root, "started", &started, err) < 0 || node_list(root, "words", &words, err) < 0 ||
+		node_list(root, "apps", &apps, err) < 0)
 		return NULL;
 	if (!group || !verb) {
 		error_set(err, ERR_FAILED, "%s: no group, or no verb", path);
@@ -123,6 +125,8 @@ static struct op *op_read(const char *path, struct error **err)
 	o->running = alive(root);
 	for (size_t i = 0; words && i < words->len; i++)
 		strv_add(&o->words, words->items[i]->text);
+	for (size_t i = 0; apps && i < apps->len; i++)
+		strv_add(&o->apps, apps->items[i]->text);
 	if (node_bool(root, "failed", &o->failed, err) == 0 && read_members(o, root, err) == 0)
 		return o;
 	op_free(o);
@@ -142,6 +146,11 @@ int op_write(struct op *o, struct error **err)
 	for (size_t i = 0; i < o->words.len; i++) {
 		buf_adds(&b, i ? "," : "");
 		json_quote(&b, o->words.v[i]);
+	}
+	buf_adds(&b, "],\"apps\":[");
+	for (size_t i = 0; i < o->apps.len; i++) {
+		buf_adds(&b, i ? "," : "");
+		json_quote(&b, o->apps.v[i]);
 	}
 	buf_adds(&b, "],\"members\":[");
 	for (size_t i = 0; i < o->n; i++) {
@@ -211,6 +220,20 @@ void op_note(const char *label, bool failed)
 	set_state(m, failed ? "failed" : "done");
 	if (op_write(current, &e) < 0)
 		log_warn("%s", e->msg);
+}
+
+void op_will(const char *did, const char *node, const char *app)
+{
+	struct op_member *m = current ? find(current, node) : NULL;
+	_cleanup_free_ char *line = xasprintf("%s %s %s", did, node, app), *install = xasprintf("install %s %s", node, app);
+
+	if (m && *m->was && strcmp(m->was, "absent") && !strv_has(&current->apps, line) && (strcmp(did, "update") || !strv_has(&current->apps, install)))
+		strv_add(&current->apps, line);
+}
+
+int op_write_current(struct error **err)
+{
+	return current ? op_write(current, err) : 0;
 }
 
 bool op_resumed(void)

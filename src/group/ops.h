@@ -21,6 +21,7 @@ struct op_member {
 struct op {
 	char *group, *verb, *path, *started;
 	struct strv words; /* nodes and apps that it is about; empty: all */
+	struct strv apps;  /* of `up`: what it was about to do with apps, "install|update|start NODE APP" */
 	struct op_member *members;
 	size_t n;
 	bool resumed; /* an earlier run of it did not end well */
@@ -36,6 +37,12 @@ void op_member(struct op *o, const char *name, const char *was);
 int op_write(struct op *o, struct error **err);
 /* Ends it with the result of what was done, which is returned: well, and its file goes; else it stays, with what failed. */
 int op_end(struct op *o, int rc, struct error **err);
+/*
+ * Something is about to be done with an app of a member that had been there before; `did` as in op.apps. What an earlier run noted of it
+ * stays. Nothing is known of it before op_write.
+ */
+void op_will(const char *did, const char *node, const char *app);
+int op_write_current(struct error **err); /* nothing runs: success */
 /* Whether the one that runs now goes on with an earlier run. */
 bool op_resumed(void);
 /* For work.c: a member's work has ended. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Taking operations back. */
-#include "app.h"
+#include "app_state.h"
 #include "ops.h"
 
 #include "base/cleanup.h"
@@ -142,12 +142,109 @@ static int undo_command(const struct group *g, const struct op *o, const char *o
 	return 0;
 }
 
+/* ---- apps of `up` ---- */
+
+static bool noted(const struct op *o, const char *did, const struct app *a)
+{
+	_cleanup_free_ char *line = xasprintf("%s %s %s", did, a->n->name, a->name);
+
+	return strv_has(&o->apps, line);
+}
+
+static bool was_started(const struct op *o, const struct app *a, const struct app_state *s)
+{
+	return s->started && noted(o, "start", a) && app_can(a, "stop");
+}
+
+static bool was_installed(const struct op *o, const struct app *a, const struct app_state *s)
+{
+	return s->known && noted(o, "install", a);
+}
+
+/* Runs the command on those that it is for. */
+static int do_those(const struct group *g, const struct op *o, const char *command,
+	bool (*those)(const struct op *, const struct app *, const struct app_state *), struct error **err)
+{
+	_cleanup_app_states_ struct app_states states = { 0 };
+	struct app_set s = { 0 };
+	int rc = app_select(g, NULL, NULL, &s, err) < 0 || app_states_ask(&s, false, &states, err) < 0 ? -1 : 0;
+
+	if (rc == 0) {
+		bool *keep = xcalloc(s.n + 1, sizeof(*keep));
+
+		for (size_t i = 0; i < s.n; i++)
+			keep[i] = those(o, s.v[i], &states.v[i]);
+		app_set_keep(&s, keep);
+		free(keep);
+		rc = s.n ? app_set_do(g, &s, command, err) : 0;
+	}
+	app_set_free(&s);
+	return rc;
+}
+
+/* Files that `up` has exchanged, of apps that it had not done with; what it could not know to keep is said. */
+static int undo_files(struct worker *w, void *arg, struct error **err)
+{
+	const struct undo *u = arg;
+	const struct group_node *n = group_node(u->g, u->m->name, err);
+	_cleanup_agent_ struct agent *agent = n ? group_reach(u->g, n, err) : NULL;
+	int rc = agent ? 0 : -1;
+
+	for (size_t i = 0; rc == 0 && i < u->o->apps.len; i++) {
+		_cleanup_strv_ struct strv f = STRV_INIT;
+		struct app *a;
+		int back;
+
+		strv_split(&f, u->o->apps.v[i], " ");
+		if (f.len != 3 || strcmp(f.v[1], n->name) || !strcmp(f.v[0], "start"))
+			continue;
+		a = app_load(u->g, n, f.v[2], err);
+		back = a ? app_take_back(a, false, agent, err) : -1;
+		if (back == 0 && !strcmp(f.v[0], "update"))
+			log_warn("%s: %s: it had been installed anew already: that stays", n->name, a->name);
+		else if (back == 0 && a->source && !app_can(a, "uninstall"))
+			log_warn("%s: %s: it has no command uninstall: its files stay in %s", n->name, a->name, a->target);
+		rc = back < 0 ? -1 : 0;
+		app_free(a);
+	}
+	if (rc == 0)
+		worker_done(w, "apps as before");
+	return rc;
+}
+
+/* On machines that had run before: what was started stops, what was installed goes, files that were exchanged are put back. */
+static int undo_apps(const struct group *g, const struct op *o, struct error **err)
+{
+	_cleanup_close_ int lock = group_app_lock(g, err);
+	struct op some = *o;
+	int rc;
+
+	if (lock < 0 || do_those(g, o, "stop", was_started, err) < 0 || do_those(g, o, "uninstall", was_installed, err) < 0)
+		return -1;
+	some.members = xcalloc(o->n + 1, sizeof(*some.members));
+	some.n = 0;
+	for (size_t i = 0; i < o->n; i++) {
+		_cleanup_free_ char *middle = xasprintf(" %s ", o->members[i].name);
+		bool any = false;
+
+		for (size_t k = 0; k < o->apps.len; k++)
+			any |= strncmp(o->apps.v[k], "start ", 6) && strstr(o->apps.v[k], middle);
+		if (any)
+			some.members[some.n++] = o->members[i];
+	}
+	rc = some.n ? all_members(g, &some, undo_files, err) : 0;
+	free(some.members);
+	return rc;
+}
+
 static int undo(const struct op *o, struct error **err)
 {
 	_cleanup_group_ struct group *g = NULL;
 	_cleanup_close_ int lock = -1;
 
 	if (!strcmp(o->verb, "up") || !strcmp(o->verb, "start_vms")) {
+		if (o->apps.len && (group_load(o->group, &g, err) < 0 || undo_apps(g, o, err) < 0))
+			return -1;
 		lock = group_lock(o->group, err);
 		if (lock < 0 || all_members(NULL, o, undo_up, err) < 0)
 			return -1;
