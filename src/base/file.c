@@ -9,6 +9,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -134,16 +136,32 @@ int file_stage(const char *path, const void *p, size_t n, mode_t mode, char **te
 	return -1;
 }
 
+/* Ctrl-C and its like wait for the file: a process that they end at once would leave the one beside it. */
+static void hold_signals(sigset_t *before)
+{
+	sigset_t ends;
+
+	sigemptyset(&ends);
+	sigaddset(&ends, SIGINT);
+	sigaddset(&ends, SIGTERM);
+	sigaddset(&ends, SIGHUP);
+	pthread_sigmask(SIG_BLOCK, &ends, before);
+}
+
 int file_write(const char *path, const void *p, size_t n, mode_t mode, struct error **err)
 {
 	_cleanup_free_ char *temp = NULL;
+	sigset_t before;
+	int rc;
 
-	if (file_stage(path, p, n, mode, &temp, err) < 0)
-		return -1;
-	if (file_rename(temp, path, err) == 0)
-		return 0;
-	unlink(temp);
-	return -1;
+	hold_signals(&before);
+	rc = file_stage(path, p, n, mode, &temp, err);
+	if (rc == 0 && file_rename(temp, path, err) < 0) {
+		unlink(temp);
+		rc = -1;
+	}
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return rc;
 }
 
 int file_writef(const char *path, mode_t mode, struct error **err, const char *fmt, ...)
