@@ -150,8 +150,9 @@ int group_clean(const char *name, struct error **err)
 
 	if (members_of(name, &members, err) < 0)
 		return -1;
+	/* Interrupted in its last step, it has left no more than its own entry in the journal. */
 	if (!members.len && !file_exists(dir))
-		return 0;
+		return ops_forget(name, err);
 	lock = group_lock(name, err);
 	if (lock < 0)
 		return -1;
