@@ -15,7 +15,7 @@ int group_net_start(const char *name, const char *dir, struct error **err)
 	const char *args[] = { "--again", dir, NULL };
 	struct proc_id id;
 
-	if (net_running(dir))
+	if (net_answers(dir))
 		return 0;
 	if (net_start(dir, err) < 0)
 		return -1;

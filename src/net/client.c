@@ -186,8 +186,7 @@ static int open_log(const char *dir, struct error **err)
 	return fd;
 }
 
-/* One that was killed a moment ago may be there still, for it closes what it had open; its end is waited for. */
-static bool answers(const char *dir)
+bool net_answers(const char *dir)
 {
 	_cleanup_free_ char *path = path_join(dir, "net.pid");
 
@@ -220,7 +219,7 @@ int net_start(const char *dir, struct error **err)
 	_cleanup_error_ struct error *e = NULL;
 	int status;
 
-	if (answers(dir))
+	if (net_answers(dir))
 		return 0;
 	program = path_libexec("croft-net", err);
 	log = program ? open_log(dir, err) : -1;
@@ -237,7 +236,7 @@ int net_start(const char *dir, struct error **err)
 	if (!strcmp(b.data, "ok"))
 		return 0;
 	/* Another was started meanwhile, by pm or by somebody else. */
-	if (answers(dir))
+	if (net_answers(dir))
 		return 0;
 	/* Its exit status is the error's class. */
 	if (proc_wait(&p, REQUEST_MS, &status, &e) < 0 || !WIFEXITED(status) || WEXITSTATUS(status) < ERR_FAILED)

@@ -34,6 +34,8 @@ int net_stop(const char *dir, struct error **err); /* not running: success */
 int net_process(const char *dir, struct proc_id *id, struct error **err);
 /* 1 running, 0 not. */
 int net_running(const char *dir);
+/* Whether it answers, too. One that was killed a moment ago may be there still, for it closes what it had open: its end is waited for. */
+bool net_answers(const char *dir);
 /* One request to the control socket, JSON text both ways (new string). {"op":"attach"} makes it
  * connect to all ports now; {"op":"status"}; {"op":"reload"}. */
 char *net_request(const char *dir, const char *json, int timeout_ms, struct error **err);
