@@ -9,7 +9,7 @@ passed=0 failed=0
 # Run by valgrind: tests that start no processes, since its version in Debian 12 does not know pidfd_open(2).
 calm='base/containers base/hashes base/errors base/loops base/files base/paths base/numbers conf/interp conf/docs conf/settings
 conf/shellvars store/layers store/trees pm/core pm/stream pm/model guest/frames guest/trees guest/identities qemu/args qemu/qmp
-qemu/keys qemu/devices net/answers net/faults net/guard net/ip6 net/links net/proxies net/scenarios net/replay
+qemu/keys qemu/devices net/answers net/guard net/links net/proxies net/replay
 image/sources image/archives machine/def machine/mux group/load group/zones group/apps group/links cli/args'
 
 # unit DIR [NAME [OPTION...]]: NAME is what meson adds to the name of the log: that of a wrapper, or nothing
