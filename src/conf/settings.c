@@ -12,7 +12,7 @@
 #include <string.h>
 
 const struct setting settings_table[] = {
-	{ "mirror", SETTING_STRING, NULL, "Debian mirror that images are made from; default: the host's apt sources" },
+	{ "mirror", SETTING_STRING, NULL, "Debian mirror that images are made from; default: the host's apt sources, where it has none Debian's own" },
 	{ "release", SETTING_STRING, "bookworm", "Debian release that images are made from" },
 	{ "image.default", SETTING_STRING, "tiny", "image of machines and of group nodes whose template says none" },
 	{ "accel", SETTING_STRING, "auto", "accelerator: auto, kvm, tcg" },

@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <time.h>
 
-/* The one place that names the default mirrors and release. */
+/* The one place that names the default mirrors and release: for hosts without apt that set no mirror. */
 #define APT_DEFAULT_MIRROR "http://deb.debian.org/debian"
 #define APT_SECURITY_MIRROR "http://security.debian.org/debian-security"
 #define APT_DEFAULT_RELEASE "bookworm"

@@ -131,7 +131,7 @@ const struct command cmd_image_remove = {
 static const struct opt tiny_opts[] = {
 	{ 0, "name", OPT_STRING, "NAME", "Name of the image; default that of its kind", NULL },
 	{ 0, "release", OPT_STRING, "RELEASE", "Debian release that the kernel comes from; default bookworm", NULL },
-	{ 0, "mirror", OPT_STRING, "URL", "Debian mirror; default that of the host's apt, else deb.debian.org",
+	{ 0, "mirror", OPT_STRING, "URL", "Debian mirror; default: the setting mirror, else the host's apt sources",
 		NULL },
 	{ 0, "arch", OPT_STRING, "ARCH", "Architecture; default that of this computer", NULL },
 	{ 0, "offline", OPT_FLAG, NULL, "Use only what is in the cache", NULL },
@@ -169,7 +169,7 @@ static const struct opt debian_opts[] = {
 	{ 0, "packages", OPT_LIST, "A,B", "Packages to install besides", NULL },
 	{ 0, "size", OPT_STRING, "SIZE", "Size of the disk; default 4G. Machines may have larger ones", NULL },
 	{ 0, "cloud-init", OPT_FLAG, NULL, "With cloud-init", NULL },
-	{ 0, "mirror", OPT_STRING, "URL", "Debian mirror; default that of the host's apt, else deb.debian.org",
+	{ 0, "mirror", OPT_STRING, "URL", "Debian mirror; default: the setting mirror, else the host's apt sources",
 		NULL },
 	{ 0, "offline", OPT_FLAG, NULL, "Use only what is in the cache", NULL },
 	{ 'f', "force", OPT_FLAG, NULL, "Make it again though nothing has changed, with Debian's packages of today", NULL },

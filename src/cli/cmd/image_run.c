@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The commands that make images, as the program croft-image runs them. */
+#include "conf/settings.h"
 #include "cli/cli.h"
 #include "cli/cmd/cmd.h"
 
@@ -28,8 +29,8 @@ static int make_small(const struct cmd_args *a, const char *name, make_fn *make,
 	const struct image_tiny_opts o = {
 		.name = arg_str(a, "name"),
 		.arch = arg_str(a, "arch"),
-		.mirror = arg_str(a, "mirror"),
-		.release = arg_str(a, "release"),
+		.mirror = arg_str(a, "mirror") ? arg_str(a, "mirror") : settings_get("mirror"),
+		.release = arg_str(a, "release") ? arg_str(a, "release") : settings_get("release"),
 		.offline = arg_flag(a, "offline"),
 		.force = arg_flag(a, "force"),
 		.pm = init && strcmp(init, "pm") == 0,
@@ -61,8 +62,8 @@ int image_make_debian_run(const struct cmd_args *a, struct error **err)
 	const struct strv *given = arg_list(a, "packages");
 	struct image_debian_opts o = {
 		.name = arg_str(a, "name"),
-		.mirror = arg_str(a, "mirror"),
-		.release = arg_str(a, "release"),
+		.mirror = arg_str(a, "mirror") ? arg_str(a, "mirror") : settings_get("mirror"),
+		.release = arg_str(a, "release") ? arg_str(a, "release") : settings_get("release"),
 		.packages = &packages,
 		.cloud_init = arg_flag(a, "cloud-init"),
 		.offline = arg_flag(a, "offline"),
